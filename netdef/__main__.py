@@ -1,0 +1,5 @@
+"""`python -m netdef`, which torchrun needs."""
+
+from netdef.cli import main
+
+main()

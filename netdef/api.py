@@ -1,0 +1,69 @@
+"""The public functions: a net file to its graph, a graph to a torch module or an ONNX file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import fx
+
+from netdef.data.probe import prober
+from netdef.diagnostics import NetdefError
+from netdef.graph import Options, load
+from netdef.ir import Graph, Phase, Shape
+from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs
+from netdef.weights import match, read_weights
+
+__all__ = ["NetdefError", "build", "load_net", "read_weights"]
+
+PathLike = str | os.PathLike[str]
+
+
+def load_net(
+    path: PathLike,
+    phase: Phase | None = None,
+    *,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    shapes: Mapping[str, Sequence[int | None]] | None = None,
+) -> Graph:
+    """Read a net and compile it for one phase, level and set of stages.
+
+    Args:
+        path: a net in protobuf text.
+        phase: TRAIN or TEST; the net's own `state` if None, TEST where it states none.
+        level, stages: Caffe's NetState.
+        shapes: sizes of blobs, where the database that would tell them is not there (None in them: not known).
+
+    Raises:
+        NetdefError: its `diagnostics` say all that is wrong.
+    """
+    given = {name: Shape(tuple(sizes)) for name, sizes in (shapes or {}).items()}
+    return load(path, Options(phase, level, tuple(stages), given, prober(Path(path).parent)))
+
+
+def build(
+    net: Graph,
+    weights: PathLike | Sequence[PathLike] = (),
+    *,
+    device: torch.device | str = "cpu",
+    seed: int | None = None,
+) -> fx.GraphModule:
+    """Build the torch module of a graph, with weights from files (matched by layer name) over those of the fillers.
+
+    The module takes one keyword argument for each of the net's inputs and returns a dict of its outputs. `seed` makes
+    the fillers repeatable.
+
+    Raises:
+        NetdefError: a layer cannot be built, or weights do not fit.
+    """
+    module = build_module(net, rng=np.random.default_rng(seed), device=device)
+    files = [weights] if isinstance(weights, str | os.PathLike) else list(weights)
+    report = match(net_layers(net), [read_weights(file) for file in files], shared=shared_blobs(net))
+    load_arrays(module, net, report.arrays)
+    return module
+
+

@@ -1,0 +1,114 @@
+"""Which commands are there, and what becomes of their errors?"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from netdef.cli.report import show
+from netdef.diagnostics import NetdefError, error
+
+COMMANDS = {
+    "train": "Train the net of a solver file.",
+    "test": "Score a net on its test data.",
+    "time": "Time each layer, forward and backward.",
+    "check": "Find every mistake in nets and solvers.",
+    "fmt": "Lay out prototxt files in one style.",
+    "summary": "Show layers, shapes, parameters, work and memory of a net.",
+    "export": "Write a net as an ONNX file that is proven equal.",
+    "verify": "Prove again that an ONNX file equals its net.",
+    "upgrade": "Rewrite an old net or solver in today's schema.",
+    "data": "Make, look into and average databases of images.",
+    "weights": "Show, compare and convert weight files.",
+    "devices": "List the devices that can train.",
+    "explain": "Tell what a diagnostic's code means.",
+}
+"""Every command and what `netdef --help` says of it; each is `command` in the file of its name."""
+
+FAILED = 3
+"""Exit code of a run that failed for no fault of its input."""
+
+
+class Commands(click.Group):
+    """Finds commands by name and imports only the one that is asked for, so that `check` never waits for torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"netdef.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Suggest the nearest command where none has the name."""
+        from netdef.schema.suggest import nearest
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            known = nearest(args[0], COMMANDS)
+            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {known!r}?" if known else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("netdef"), prog_name="netdef")
+def group() -> None:
+    """A Caffe-style declarative model compiler: prototxt in, PyTorch training and proven ONNX out."""
+
+
+def main() -> None:
+    """Run the command line; every error ends in a diagnostic and an exit code, never in a traceback."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        return group(standalone_mode=False) or 0
+    except NetdefError as failure:
+        show(failure.diagnostics)
+        return failure.exit_code
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as usage:
+        usage.show()
+        return usage.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 130
+    except BrokenPipeError:
+        # Nobody reads any more (`netdef … | head`); keep the interpreter from complaining when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as failure:
+        show([error("ND0016", _describe(failure))])
+        return FAILED
+    except MemoryError:
+        show([error("ND0017", "out of memory", help="a smaller batch_size with a larger iter_size needs less")])
+        return FAILED
+    except Exception as bug:  # noqa: BLE001  the outermost boundary: whatever slips through is a bug of netdef
+        show([error("ND0001", f"a bug in netdef: {type(bug).__name__}: {bug}", help=_BUG_HELP)])
+        if os.environ.get("NETDEF_DEBUG"):
+            traceback.print_exc()
+        return FAILED
+
+
+_BUG_HELP = "please report it with the input that led here; NETDEF_DEBUG=1 shows the traceback"
+
+
+def _describe(failure: OSError) -> str:
+    where = f": {failure.filename}" if failure.filename else ""
+    return f"{failure.strerror or failure}{where}"

@@ -1,0 +1,58 @@
+"""Options that several commands take: which net of a file, and sizes that its databases would tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import click
+
+from netdef.graph.draft import Options, Probe
+from netdef.ir import Phase, Shape
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class ShapeType(click.ParamType):
+    """``BLOB=NxCxHxW``, a ``?`` standing for a size that is not known."""
+
+    name = "BLOB=NxCxHxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Shape]:
+        """Split the name from the sizes, and the sizes from each other."""
+        name, _, sizes = str(value).rpartition("=")
+        parts = sizes.replace(",", "x").split("x")
+        if not name or not all(part == "?" or (part.isascii() and part.isdecimal()) for part in parts):
+            self.fail(f"{value!r} is not of the form data=64x3x227x227", param, ctx)
+        return name, Shape(tuple(None if part == "?" else int(part) for part in parts))
+
+
+def state_options(function: _F) -> _F:
+    """Add `--phase`, `--level` and `--stage`, Caffe's NetState."""
+    decorated = click.option("--stage", "stages", multiple=True, help="A stage that the net is in; may be repeated.")(
+        function
+    )
+    decorated = click.option("--level", default=0, help="The net's level.", show_default=True)(decorated)
+    phase = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
+    return cast(_F, click.option("--phase", type=phase, help="The net's phase.")(decorated))
+
+
+def shape_option(function: _F) -> _F:
+    """Add `--shape`, for sizes that only a database would tell."""
+    help = "A blob's shape, where its database is not there: data=64x3x227x227; may be repeated."
+    return cast(_F, click.option("--shape", "shapes", type=ShapeType(), multiple=True, help=help)(function))
+
+
+def net_options(
+    phase: str | None,
+    level: int,
+    stages: tuple[str, ...],
+    shapes: tuple[tuple[str, Shape], ...] = (),
+    probe: Probe | None = None,
+    path: str | None = None,
+) -> Options:
+    """What the options of the command line ask for; `--stage a,b` counts as two."""
+    split = tuple(stage for written in stages for stage in written.split(",") if stage)
+    return Options(cast(Phase | None, phase), level, split, dict(shapes), probe, path)

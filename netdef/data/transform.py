@@ -1,0 +1,123 @@
+"""What does Caffe's DataTransformer do to a batch of images?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netdef.data.batch import Array, Floats, Images
+from netdef.data.faults import BadData, plural
+from netdef.data.mean import read_mean
+from netdef.data.paths import locate
+from netdef.ir import Phase
+from netdef.layers.data import Transform
+
+Draws = NDArray[np.float64]
+"""Three numbers in [0, 1) for each image: for the flip, the row and the column of the crop."""
+DRAWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Transformer:
+    """Crop, mirror, ``(x - mean) * scale``, in Caffe's order. Source: data_transformer.cpp.
+
+    Attributes:
+        transform: the layer's fields.
+        train: crop at random (TRAIN) or in the centre (TEST); mirror flips at random in both.
+        mean: the mean image (C, H, W) of `mean_file`.
+    """
+
+    transform: Transform
+    train: bool
+    mean: Floats | None = None
+
+    @classmethod
+    def open(cls, transform: Transform, phase: Phase, base_dir: Path | None) -> Transformer:
+        """Read the mean file where there is one."""
+        mean = read_mean(locate(transform.mean_file, base_dir, "mean file")) if transform.mean_file else None
+        return cls(transform, phase == "TRAIN", mean)
+
+    @property
+    def random(self) -> bool:
+        """Whether images need draws."""
+        return self.transform.mirror or (self.train and self.transform.crop_size > 0)
+
+    def batch(self, images: Sequence[Array], draws: Draws, names: Sequence[str]) -> Images:
+        """The images (C, H, W) of one batch, cut and flipped, with the arithmetic still to be done.
+
+        `draws` is (N, 3); `names` says for each image what an error calls it. Images of different sizes are fine
+        where a crop makes them equal. BadData: ND0511 shapes differ, ND0520 crop larger than an image, ND0522 mean
+        of another shape.
+        """
+        for image, name in zip(images, names, strict=True):
+            self._check(image, name, images[0], names[0])
+        places = [self._place(image, draw) for image, draw in zip(images, draws, strict=True)]
+        flips = draws[:, 0] < 0.5 if self.transform.mirror else np.zeros(len(images), bool)
+        pixels = self._cut(images, places, flips)
+        if self.mean is not None:
+            return self._subtract_image(pixels, places, flips)
+        return Images(pixels, self._mean_values(pixels.shape[1]), self._scale)
+
+    @property
+    def _scale(self) -> float:
+        return float(np.float32(self.transform.scale))
+
+    def _place(self, image: Array, draw: NDArray[np.float64]) -> tuple[int, int]:
+        """Row and column of the crop's corner."""
+        room = [size - self.transform.crop_size for size in image.shape[1:]]
+        if not self.transform.crop_size:
+            return 0, 0
+        if not self.train:
+            return room[0] // 2, room[1] // 2
+        return int(draw[1] * (room[0] + 1)), int(draw[2] * (room[1] + 1))
+
+    def _cut(self, images: Sequence[Array], places: list[tuple[int, int]], flips: NDArray[np.bool_]) -> Array:
+        channels, height, width = images[0].shape
+        if self.transform.crop_size:
+            height = width = self.transform.crop_size
+        dtype = np.uint8 if all(image.dtype == np.uint8 for image in images) else np.float32
+        pixels = np.empty((len(images), channels, height, width), dtype)
+        for target, image, (y, x), flip in zip(pixels, images, places, flips, strict=True):
+            part = image[:, y : y + height, x : x + width]
+            target[:] = part[:, :, ::-1] if flip else part
+        return pixels
+
+    def _subtract_image(self, pixels: Array, places: list[tuple[int, int]], flips: NDArray[np.bool_]) -> Images:
+        """With a mean image: left to the device where every image has the same part of it, done here otherwise."""
+        assert self.mean is not None
+        if len(set(places)) == 1 and not flips.any():
+            return Images(pixels, self._cut([self.mean], places[:1], flips[:1]), self._scale)
+        cut = self._cut([self.mean] * len(pixels), places, flips)
+        return Images(pixels.astype(np.float32) - cut, None, self._scale)
+
+    def _mean_values(self, channels: int) -> Floats | None:
+        values = self.transform.mean_values
+        return np.array(values, np.float32).reshape(1, -1, 1, 1) if values else None
+
+    def _check(self, image: Array, name: str, first: Array, first_name: str) -> None:
+        size = self.transform.crop_size
+        if image.shape[0] != first.shape[0] or (not size and image.shape != first.shape):
+            raise BadData(
+                "ND0511",
+                f"{name} is {_sizes(image)} and {first_name} is {_sizes(first)}: one batch, one shape",
+                help="set `crop_size`, or resize the images when you import them" if image.shape[0] == first.shape[0] else "",
+            )
+        if size > min(image.shape[1:]):
+            raise BadData("ND0520", f"{name} is {_sizes(image)}, smaller than `crop_size: {size}`")
+        self._check_mean(image, name)
+
+    def _check_mean(self, image: Array, name: str) -> None:
+        values = self.transform.mean_values
+        if self.mean is not None and self.mean.shape != image.shape:
+            raise BadData("ND0522", f"the mean image is {_sizes(self.mean)} and {name} is {_sizes(image)}")
+        if len(values) > 1 and len(values) != image.shape[0]:
+            found = f"{plural(len(values), 'mean_value')} for {plural(image.shape[0], 'channel')} of {name}"
+            raise BadData("ND0522", f"{found}: give one, or one for each channel")
+
+
+def _sizes(image: Array) -> str:
+    return "x".join(map(str, image.shape))

@@ -1,0 +1,154 @@
+"""From a deployable graph and its torch module to an ONNX file that is proven equal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import fx
+
+from netdef.deploy import runtime
+from netdef.deploy.report import NO_PROOF, ExportReport, Proof
+from netdef.deploy.verify import Step, prove, silent
+from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
+from netdef.graph.deploy import deploy, removed
+from netdef.ir import Graph
+from netdef.targets.onnx import DEFAULT_OPSET, emit, netdef_version, save, sizes
+from netdef.targets.onnx.opset import require
+from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
+from netdef.weights import match, read_weights
+
+Array = npt.NDArray[Any]
+PathLike = str | os.PathLike[str]
+
+
+def export(
+    net: Graph,
+    path: PathLike,
+    *,
+    weights: Sequence[PathLike] = (),
+    opset: int | None = None,
+    batch: int | None = None,
+    verify: bool = True,
+    reference: bool = False,
+    seed: int = 0,
+    step: Step = silent,
+) -> ExportReport:
+    """Write a net to an ONNX file, and prove that it computes what the same net computes in torch.
+
+    The net is brought into its deploy form first (`netdef.graph.deploy`).
+
+    Args:
+        net: the graph, of phase TEST as a rule.
+        path: the file to write. Nothing is left there unless the proof succeeds.
+        weights: weight files, the later ones win; random values by the fillers without any.
+        opset: version of ONNX's operator set; `DEFAULT_OPSET` if None.
+        batch: fixes the batch size; None leaves it free.
+        verify: whether to run the proof.
+        reference: let onnx's reference evaluator stand in for ONNX Runtime.
+        seed: of the random input, and of the fillers.
+        step: is told what is going on.
+
+    Raises:
+        NetdefError: the net, its weights or the options are wrong (ND0901-ND0906, ND0913, ND06xx).
+        RunError: the proof failed (ND0907-ND0909), or the file cannot be written (ND0914).
+    """
+    opset = require(DEFAULT_OPSET if opset is None else opset, runtime.newest_runnable())
+    graph = deploy(net)
+    sizes(graph, batch)  # tells of unknown sizes before anything needs them
+    step("reading weights")
+    module, warnings = torch_twin(graph, weights, seed)
+    arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
+    _require_finite(arrays)
+    step("writing the graph")
+    model = emit(graph, arrays, opset=opset, batch=batch)
+    proof = prove(graph, module, model, batch=batch, seed=seed, reference=reference, step=step) if verify else NO_PROOF
+    onnx.helper.set_model_props(model, _metadata(graph, weights, proof))
+    inputs, outputs = interface(model.graph.input), interface(model.graph.output)
+    step("saving")
+    files = _save(model, Path(path))
+    return ExportReport(
+        path=os.fspath(path),
+        opset=opset,
+        inputs=inputs,
+        outputs=outputs,
+        proof=proof,
+        removed=tuple(node.id for node in removed(net, graph)),
+        size_bytes=sum(file.stat().st_size for file in files),
+        files=tuple(str(file) for file in files),
+        warnings=warnings,
+    )
+
+
+def torch_twin(graph: Graph, weights: Sequence[PathLike], seed: int) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
+    """The graph's torch module that gives every blob, in float32 on the CPU, and what is dubious about its weights."""
+    module = build_module(graph, outputs=[*graph.blobs], rng=np.random.default_rng(seed))
+    report = match(net_layers(graph), [read_weights(file) for file in weights], shared=shared_blobs(graph))
+    load_arrays(module, graph, report.arrays)
+    return module, (*report.warnings, *_random(graph, weights, report.left))
+
+
+def _random(graph: Graph, weights: Sequence[PathLike], left: Sequence[str]) -> list[Diagnostic]:
+    """A warning where parameters keep their fillers' values."""
+    if weights and left:
+        names = ", ".join(f'"{name}"' for name in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        return [warning("ND0912", f"no weights for {names}: exported with random values")]
+    if not weights and graph.params:
+        return [warning("ND0912", "no --weights: the model is exported with random values")]
+    return []
+
+
+def _require_finite(arrays: Mapping[str, Array]) -> None:
+    found = [
+        error("ND0913", f'parameter "{id}" has {int((~np.isfinite(array)).sum())} values that are NaN or infinite')
+        for id, array in arrays.items()
+        if not np.isfinite(array).all()
+    ]
+    if found:
+        raise NetdefError(found)
+
+
+def _save(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    try:
+        return save(model, path)
+    except OSError as fault:
+        message = f"the model cannot be written: {fault.strerror}: {fault.filename or path}"
+        raise RunError([error("ND0914", message)]) from fault
+
+
+def _metadata(graph: Graph, weights: Sequence[PathLike], proof: Proof) -> dict[str, str]:
+    """What a reader of the model may want to know of its making; no date, so that equal input gives equal bytes."""
+    props = {
+        "netdef.version": netdef_version(),
+        "netdef.net": graph.name,
+        "netdef.versions": f"torch {torch.__version__}, onnx {onnx.__version__}, onnxruntime {runtime.version()}",
+    }
+    if graph.path and Path(graph.path).is_file():
+        props["netdef.source"] = Path(graph.path).name
+        props["netdef.source_sha256"] = _sha256(graph.path)
+    if weights:
+        props["netdef.weights_sha256"] = " ".join(_sha256(file) for file in weights)
+    if proof.largest:
+        props["netdef.verified_batch_sizes"] = ",".join(map(str, proof.batch_sizes))
+        props["netdef.largest_relative_error"] = f"{proof.largest.max_rel:.3e}"
+    return dict(sorted(props.items()))
+
+
+def _sha256(path: PathLike) -> str:
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def interface(infos: Sequence[onnx.ValueInfoProto]) -> dict[str, tuple[int | str, ...]]:
+    """Names and sizes of a model's inputs or outputs."""
+    return {
+        info.name: tuple(dim.dim_param or dim.dim_value or "?" for dim in info.type.tensor_type.shape.dim)
+        for info in infos
+    }

@@ -1,0 +1,87 @@
+"""What is known of an exported model: where it is, what it takes, and how far its blobs are from torch's."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from netdef.diagnostics import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class BlobError:
+    """How far two back ends are apart on one blob, the worst of all runs.
+
+    Attributes:
+        name: the blob's id.
+        layer: the id of the layer that writes it.
+        shape: its sizes at the last batch size tried.
+        max_abs: the largest absolute difference, in the blob's own unit.
+        max_rel: max_abs divided by the blob's largest magnitude, so that a value near 0 beside large ones does not
+            count for more than it weighs; infinite where one side alone is NaN or infinite.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int, ...]
+    max_abs: float
+    max_rel: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How a model was compared with torch, and what came of it.
+
+    Attributes:
+        blobs: the error of every blob that both name, in the order of the graph.
+        batch_sizes: the batch sizes it was run with.
+        oracle: what ran the model.
+    """
+
+    blobs: tuple[BlobError, ...]
+    batch_sizes: tuple[int, ...]
+    oracle: str
+
+    @property
+    def largest(self) -> BlobError | None:
+        """The blob with the largest relative error; None if nothing was compared."""
+        return max(self.blobs, key=lambda blob: blob.max_rel, default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The proof as plain values, the largest relative error in front."""
+        return {"largest_relative_error": self.largest.max_rel if self.largest else None, **asdict(self)}
+
+
+NO_PROOF = Proof((), (), "")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """An exported model and its proof.
+
+    Attributes:
+        path: the model's file.
+        opset: version of ONNX's operator set.
+        inputs, outputs: names and sizes; "batch" stands for the free batch, "?" for another free size.
+        proof: how far it is from torch; `NO_PROOF` if that was not asked for.
+        removed: the layers that deploying left out.
+        size_bytes: of all files together.
+        files: the model, and its data file if it has one.
+        warnings: what is dubious about it.
+    """
+
+    path: str
+    opset: int
+    inputs: dict[str, tuple[int | str, ...]]
+    outputs: dict[str, tuple[int | str, ...]]
+    proof: Proof
+    removed: tuple[str, ...]
+    size_bytes: int
+    files: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        names = ("path", "files", "size_bytes", "opset", "inputs", "outputs", "removed")
+        plain = {name: getattr(self, name) for name in names}
+        return {**plain, "verified": bool(self.proof.blobs), **self.proof.as_json()}

@@ -1,0 +1,137 @@
+"""How is an ONNX model run? The one place that knows ONNX Runtime, and onnx's own evaluator beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime  # type: ignore[import-untyped]
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+from onnxruntime.capi import onnxruntime_pybind11_state as faults  # type: ignore[import-untyped]
+
+from netdef.diagnostics import RunError, error
+from netdef.targets.onnx import EXTERNAL_DATA_LIMIT, OLDEST_OPSET, newest_known, save
+from netdef.targets.onnx.save import tensor_bytes
+
+Array = npt.NDArray[Any]
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+_FAULTS = (
+    faults.Fail,
+    faults.InvalidArgument,
+    faults.InvalidGraph,
+    faults.InvalidProtobuf,
+    faults.NoSuchFile,
+    faults.NotImplemented,
+    faults.RuntimeException,
+)
+"""What ONNX Runtime raises; it has no common ancestor but Exception."""
+
+
+def version() -> str:
+    """ONNX Runtime's version."""
+    return str(onnxruntime.__version__)
+
+
+def session(model: onnx.ModelProto | Path, *, optimise: bool = True) -> Run:
+    """A function from inputs to outputs, by name, that runs the model in ONNX Runtime on the CPU.
+
+    Raises:
+        RunError: ONNX Runtime does not take the model, or (when called) cannot run it (ND0909).
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        runner = _load(model, options)
+    except _FAULTS as fault:
+        raise _refused("ONNX Runtime does not take the model", fault) from fault
+    names = [output.name for output in runner.get_outputs()]
+
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            return dict(zip(names, runner.run(names, dict(feeds)), strict=True))
+        except _FAULTS as fault:
+            raise _refused("ONNX Runtime cannot run the model", fault) from fault
+
+    return run
+
+
+def reference(model: onnx.ModelProto) -> Run:
+    """The same by onnx's reference evaluator: slow, in numpy, the definition of the operators turned to code."""
+    evaluator = ReferenceEvaluator(model)
+    names = [output.name for output in model.graph.output]
+
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        with np.errstate(all="ignore"):
+            return dict(zip(names, evaluator.run(names, dict(feeds)), strict=True))
+
+    return run
+
+
+def exposing(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """A copy whose outputs are `names`: values inside the model that have a type and a shape stated, or outputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    stated = {info.name: info for info in (*model.graph.value_info, *model.graph.output)}
+    inputs = {info.name for info in model.graph.input}
+    del copy.graph.output[:]
+    for name in names:
+        if name not in inputs:
+            copy.graph.output.append(stated.get(name) or _unshaped(name))
+    return copy
+
+
+@cache
+def newest_runnable() -> int:
+    """The newest operator set that both the installed onnx and ONNX Runtime take."""
+    for opset in range(newest_known(), OLDEST_OPSET, -1):
+        try:
+            session(_identity(opset))
+        except RunError:
+            continue
+        return opset
+    return OLDEST_OPSET
+
+
+def _load(model: onnx.ModelProto | Path, options: Any) -> Any:
+    providers = ["CPUExecutionProvider"]
+    if isinstance(model, Path):
+        return onnxruntime.InferenceSession(str(model), options, providers=providers)
+    if tensor_bytes(model) <= EXTERNAL_DATA_LIMIT:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        path = Path(folder) / "model.onnx"
+        save(copy, path)
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+
+
+def _identity(opset: int) -> onnx.ModelProto:
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "probe", [x], [y])
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))
+
+
+def _unshaped(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+
+
+def _refused(what: str, fault: Exception) -> RunError:
+    return RunError([error("ND0909", f"{what}: {_short(fault)}", help="another --opset may work")])
+
+
+def _short(fault: Exception) -> str:
+    """The first line of ONNX Runtime's message, without its own numbering."""
+    text = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+    return text.split(" : ", 3)[-1][:400]

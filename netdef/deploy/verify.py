@@ -1,0 +1,134 @@
+"""Does an ONNX model compute what torch computes? Every blob that both name, on random input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from netdef.deploy import runtime
+from netdef.deploy.inputs import trial
+from netdef.deploy.report import BlobError, Proof
+from netdef.diagnostics import RunError, error
+from netdef.ir import Graph
+from netdef.targets.onnx import sizes
+from netdef.targets.onnx.save import tensor_bytes
+
+Array = npt.NDArray[Any]
+Step = Callable[[str], None]
+
+TOLERANCE = 1e-4
+"""The largest relative error let through: float32 sums in another order stay some ten times below it."""
+
+BATCH_SIZES = (1, 3)
+"""Batch sizes tried where the batch is free: the one people deploy with, and one that no rule can confuse with it."""
+
+STATIC_CHECK_LIMIT = 2**31 - 2**20
+"""Bytes above which checker and shape inference, which copy the model through protobuf, are not asked."""
+
+
+def silent(what: str) -> None:
+    """Tell nobody what is going on."""
+
+
+def prove(
+    graph: Graph,
+    module: torch.nn.Module,
+    model: onnx.ModelProto,
+    *,
+    batch: int | None = None,
+    seed: int = 0,
+    reference: bool = False,
+    step: Step = silent,
+) -> Proof:
+    """Run the model and the torch module on the same random input and compare every blob that both name.
+
+    First the checker and strict shape inference must accept the model. Then ONNX Runtime runs it twice at each batch
+    size: with every inner blob as an output, and as it is (what the optimiser fuses is in the second alone).
+    `module` must give all blobs of `graph` in float32 on the CPU; `batch` is the model's fixed batch size, or None.
+    With `reference`, onnx's reference evaluator stands in for ONNX Runtime. `step` is told what is going on.
+
+    Raises:
+        RunError: the model is malformed (ND0907), does not run (ND0909), or parts from torch (ND0908).
+    """
+    step("checking")
+    check(model)
+    shared = [blob.id for blob in graph.blobs.values() if blob not in graph.inputs]
+    open_ = runtime.exposing(model, shared)
+    runners = [runtime.reference(open_)] if reference else [runtime.session(open_), runtime.session(model)]
+    shapes = sizes(graph, batch)
+    worst: dict[str, BlobError] = {}
+    tried = BATCH_SIZES if batch is None else (batch,)
+    for size in tried:
+        step(f"batch size {size}")
+        feeds = trial(graph, shapes, size, seed + size)
+        expected = run_torch(module, feeds)
+        for run in runners:
+            found = tuple(compare(graph, expected, run(feeds)))
+            worst.update({new.name: _worse(worst.get(new.name), new) for new in found})
+    errors = tuple(worst[id] for id in shared if id in worst)
+    require_close(errors)
+    return Proof(errors, tried, "onnx reference evaluator" if reference else "ONNX Runtime")
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Let onnx's checker and strict shape inference judge the model; RunError ND0907 if they refuse it."""
+    if tensor_bytes(model) > STATIC_CHECK_LIMIT:
+        return
+    try:
+        onnx.checker.check_model(model, full_check=False)
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
+        message = f"onnx refuses the model: {' '.join(str(fault).split())[:400]}"
+        raise RunError([error("ND0907", message)]) from fault
+
+
+def run_torch(module: torch.nn.Module, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The module's blobs on these inputs, by blob id."""
+    names: Mapping[str, str] = module.meta["inputs"]  # type: ignore[assignment,index]  # an fx.GraphModule's dict
+    with torch.inference_mode():
+        tops = module(**{names[id]: torch.from_numpy(array) for id, array in feeds.items()})
+    return {id: value.contiguous().numpy() for id, value in tops.items()}
+
+
+def compare(graph: Graph, expected: Mapping[str, Array], found: Mapping[str, Array]) -> Iterator[BlobError]:
+    """The error of each blob that both sides have."""
+    for id in found.keys() & expected.keys():
+        yield blob_error(id, graph.producers[id].id, expected[id], found[id])
+
+
+def blob_error(name: str, layer: str, expected: Array, found: Array) -> BlobError:
+    """``max |a - b|``, and the same over ``max |a|`` (over 1 where all of a is 0).
+
+    NaN and infinity are equal to themselves; on one side only they make an infinite error, as another shape does.
+    """
+    if expected.shape != found.shape:
+        return BlobError(name, layer, found.shape, np.inf, np.inf)
+    a, b = expected.astype(np.float64), found.astype(np.float64)
+    finite = np.isfinite(a)
+    if not (np.array_equal(finite, np.isfinite(b)) and np.array_equal(a[~finite], b[~finite], equal_nan=True)):
+        return BlobError(name, layer, found.shape, np.inf, np.inf)
+    largest = float(np.max(np.abs(a - b), where=finite, initial=0.0)) if finite.any() else 0.0
+    scale = float(np.max(np.abs(a), where=finite, initial=0.0)) or 1.0
+    return BlobError(name, layer, found.shape, largest, largest / scale)
+
+
+def require_close(errors: Sequence[BlobError], tolerance: float = TOLERANCE) -> None:
+    """Raise RunError ND0908 at the first blob, in the order of the graph, that is further off than `tolerance`."""
+    far = [blob for blob in errors if not blob.max_rel <= tolerance]
+    if not far:
+        return
+    first = far[0]
+    message = (
+        f'ONNX Runtime and torch part at blob "{first.name}" of layer "{first.layer}": relative error '
+        f"{first.max_rel:.3g}, allowed {tolerance:g} ({len(far)} of {len(errors)} blobs are off)"
+    )
+    raise RunError([error("ND0908", message, help="no file was written; `--no-verify` writes it all the same")])
+
+
+def _worse(old: BlobError | None, new: BlobError) -> BlobError:
+    return new if old is None or new.max_rel >= old.max_rel else old

@@ -1,0 +1,192 @@
+"""What do the codes ND07xx (solver configuration) and ND08xx (training run) mean?"""
+
+from __future__ import annotations
+
+from netdef.diagnostics.codes.page import Page
+
+PAGES = (
+    Page(
+        "ND0701",
+        "unknown solver type",
+        """\
+`type` names the update rule. netdef knows Caffe's six: `SGD` (with momentum; the default), `Nesterov`, `AdaGrad`,
+`RMSProp`, `AdaDelta` and `Adam`. Capitals count.
+
+    type: "adam"      # wrong
+    type: "Adam\"""",
+    ),
+    Page(
+        "ND0702",
+        "`type` and `solver_type` together",
+        """\
+`solver_type: ADAM` is the spelling of old files, `type: "Adam"` the one of today. With both, one of them would have to
+be ignored, and nobody could tell which. Remove `solver_type`.""",
+    ),
+    Page(
+        "ND0703",
+        "unknown learning rate policy",
+        """\
+`lr_policy` says how the rate changes with the iteration i:
+
+    fixed      base_lr
+    step       base_lr * gamma ^ floor(i / stepsize)
+    exp        base_lr * gamma ^ i
+    inv        base_lr * (1 + gamma * i) ^ -power
+    multistep  base_lr * gamma ^ (number of stepvalues reached)
+    poly       base_lr * (1 - i / max_iter) ^ power
+    sigmoid    base_lr / (1 + exp(-gamma * (i - stepsize)))""",
+    ),
+    Page(
+        "ND0704",
+        "a field is missing that the learning rate is made of",
+        """\
+Every run needs `base_lr` and `lr_policy`; most policies need more. Caffe takes 0 for what is not written, which gives a
+rate of 0 or a division by 0, and a run that learns nothing.
+
+    lr_policy: "step"     # needs gamma and stepsize
+    gamma: 0.1
+    stepsize: 10000
+
+`max_iter` may be left out of a solver that a program drives step by step; `netdef train` would then end at once.""",
+    ),
+    Page(
+        "ND0705",
+        "`stepvalue` does not rise",
+        """\
+With `multistep` the rate drops when the iteration reaches the next `stepvalue`, one after the other. One that is not
+above its predecessor would drop at the wrong time.
+
+    stepvalue: 5000
+    stepvalue: 4000      # wrong: must be above 5000""",
+    ),
+    Page(
+        "ND0706",
+        "no net to train, or two",
+        """\
+A solver trains exactly one net, given in one of four ways: `net` (a path; serves testing too), `train_net` (a path;
+trains only), `net_param` and `train_net_param` (the same, written out in the solver).
+
+    net: "lenet_train_test.prototxt\"""",
+    ),
+    Page(
+        "ND0707",
+        "test nets, test_iter, test_interval and test_state do not fit together",
+        """\
+Each test net needs one `test_iter`, the number of batches that a test runs through, in the order `test_net_param`,
+`test_net`; what is left over counts for `net`, once each. There must be a `test_interval`, the iterations between two
+tests, and either no `test_state` or one for each.
+
+    net: "train_val.prototxt"
+    test_iter: 100          # batches a test
+    test_interval: 500      # iterations between two tests""",
+    ),
+    Page(
+        "ND0708",
+        "a number is out of its range",
+        """\
+The message says which range holds. Rates, decays and intervals cannot be negative; `momentum`, `momentum2` and
+`rms_decay` are shares of the past, at least 0 and below 1: with 1 or more the past would never fade and the run diverge.
+`iter_size` and `average_loss` count from 1.""",
+    ),
+    Page(
+        "ND0709",
+        "a field that this update rule does not have",
+        """\
+`AdaGrad` and `RMSProp` have no momentum: Caffe refuses it, and so does netdef, since the writer meant another rule.
+`rms_decay` belongs to `RMSProp` and `momentum2` to `Adam`; with another type they change nothing (a warning).""",
+    ),
+    Page(
+        "ND0710",
+        "unknown regularization type",
+        """\
+`regularization_type` is `L2` (the default: each weight shrinks in proportion to itself) or `L1` (each shrinks by a
+constant, which makes zeros). To have none, leave `weight_decay` out.""",
+    ),
+    Page(
+        "ND0711",
+        "the GPU that was asked for is not there",
+        """\
+`--gpu` names a device that torch cannot use: there is no NVIDIA driver, torch was installed without CUDA, or the number
+is too high. `python -c "import torch; print(torch.cuda.device_count())"` shows how many there are.
+
+Leave `--gpu` out: netdef then takes a GPU if `solver_mode` allows and one is there, and the processor otherwise.""",
+    ),
+    Page(
+        "ND0712",
+        "the net cannot be trained",
+        """\
+A net to train needs data that come by themselves (a data layer, not `Input`), a loss (a layer whose top counts into the
+loss, such as `SoftmaxWithLoss`), and at least one parameter with an `lr_mult` above 0.
+
+Often the wrong file is named: a `deploy.prototxt` begins with `Input` and has no loss; the net for training is called
+`train_val.prototxt` or `…_train_test.prototxt`.""",
+    ),
+    Page(
+        "ND0713",
+        "a setting that is not there yet, or not on this device",
+        """\
+`precision: TF32` and `FP16` need a GPU. Use `precision: FP32` (exact), or `BF16`, which works everywhere and pays where
+the hardware multiplies in bfloat16.""",
+    ),
+    Page(
+        "ND0801",
+        "the training diverged",
+        """\
+The loss became infinite or not a number. The message names the iteration, and the first layer whose output was not
+finite there. Training stops before that iteration changes any weight; the snapshots taken before are good.
+
+Mostly the learning rate is too high: divide `base_lr` by ten, or set `clip_gradients: 10`. If it happens in iteration 0,
+look at the data (numbers not scaled, labels out of range) and at the fillers.""",
+    ),
+    Page(
+        "ND0802",
+        "a snapshot could not be written",
+        """\
+The disk is full, or the folder may not be written. Training goes on and tries again at the next snapshot; the last whole
+snapshot stays where it is. `snapshot_keep: 3` deletes all but the three newest as it goes.""",
+    ),
+    Page(
+        "ND0803",
+        "snapshots have no place to go",
+        """\
+`snapshot_prefix` points into a folder that cannot be made or written. This is looked at before training begins, so that
+no hours of work are lost.
+
+    snapshot_prefix: "snapshots/lenet"     # writes snapshots/lenet_iter_500.caffemodel""",
+    ),
+    Page(
+        "ND0804",
+        "a snapshot of another run",
+        """\
+A solver state holds the update rule's memory for each parameter of the net. Here their number or shapes are not those
+of this net and this `type`: it was written by another net or with another type of solver.
+
+To begin anew from trained weights, which may be of another net in parts, use `--weights x.caffemodel` in place of
+`--snapshot x.solverstate`.""",
+    ),
+    Page(
+        "ND0805",
+        "weights in the place of a solver state",
+        """\
+`--snapshot` wants the `.solverstate` that was written beside the `.caffemodel`: only it knows the iteration and the
+memory of the update rule.
+
+    netdef train solver.prototxt --snapshot lenet_iter_500.solverstate    # goes on at iteration 500
+    netdef train solver.prototxt --weights lenet_iter_500.caffemodel      # begins at 0 with these weights""",
+    ),
+    Page(
+        "ND0806",
+        "out of memory",
+        """\
+The device has no room for a batch of this size. Halve the `batch_size` and double `iter_size`: the gradients of several
+smaller batches are then summed, and the result is the same (but for BatchNorm). `netdef summary` predicts the need.""",
+    ),
+    Page(
+        "ND0807",
+        "the state of the run does not fit the solver state beside it",
+        """\
+The `.runstate` file holds what Caffe's solver state has no place for: random generators and the position in the data.
+It is missing, damaged, or of another snapshot. Training goes on from weights and solver state alone, as Caffe's would:
+right, but not bit for bit what an uninterrupted run gives.""",
+    ),
+)

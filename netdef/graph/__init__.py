@@ -1,0 +1,18 @@
+"""Floor 5: from a net's message to its Graph."""
+
+from netdef.graph.compile import PASSES, Compiled, compile_net, phases_of
+from netdef.graph.draft import Options, Probe
+from netdef.graph.load import Checked, check, check_bound, load
+
+__all__ = [
+    "PASSES",
+    "Checked",
+    "Compiled",
+    "Options",
+    "Probe",
+    "check",
+    "check_bound",
+    "compile_net",
+    "load",
+    "phases_of",
+]

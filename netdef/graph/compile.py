@@ -1,0 +1,64 @@
+"""From a net's message to its Graph: the passes in the order of their work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from netdef.diagnostics import Diagnostic, error, has_errors
+from netdef.graph.decode import decode
+from netdef.graph.draft import Draft, Options
+from netdef.graph.gradient import propagate, weigh
+from netdef.graph.headers import headers
+from netdef.graph.infer import infer
+from netdef.graph.select import phases, select
+from netdef.graph.wire import AUTOMATIC, wire
+from netdef.ir import Graph, Phase, verify
+from netdef.layers import registry
+from netdef.schema.where import Where
+
+PASSES = (headers, select, decode, wire, infer, weigh, propagate)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What came of a net: the graph, unless an error was found, and all that was found."""
+
+    graph: Graph | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def compile_net(message: Any, where: Where, options: Options) -> Compiled:
+    """Compile a NetParameter for one phase, level and set of stages. Never raises for what a user wrote."""
+    draft = Draft(message, where, options)
+    for apply in PASSES:
+        draft = apply(draft)
+    if not draft.nodes and not draft.dropped:
+        draft.found.append(error("ND0316", "the net has no layers", span=where.span))
+    found = tuple(draft.found)
+    return Compiled(None if has_errors(found) else verify(_graph(draft)), found)
+
+
+def phases_of(message: Any, where: Where) -> tuple[Phase, ...]:
+    """The phases that a net is written for: the one it states, both if its rules tell them apart, else TEST."""
+    if message.HasField("state") and message.state.HasField("phase"):
+        return ("TRAIN",) if message.state.phase == 0 else ("TEST",)
+    return phases(headers(Draft(message, where, Options())).written)
+
+
+def _graph(draft: Draft) -> Graph:
+    sources = [node for node in draft.nodes if registry()[node.type].is_source]
+    read = {blob.id for node in draft.nodes for blob in node.bottoms}
+    tops = [blob for node in draft.nodes for blob in node.tops]
+    # Caffe keeps the blobs that nobody read in a std::set, so that net outputs come in the order of their names.
+    outputs = sorted(
+        (b for b in tops if b.id not in read and b.name != AUTOMATIC), key=lambda b: b.name.encode()
+    )
+    return Graph(
+        draft.message.name,
+        draft.phase,
+        draft.nodes,
+        tuple(blob for node in sources for blob in node.tops),
+        tuple(outputs),
+        draft.options.path,
+    )

@@ -1,0 +1,102 @@
+"""Pass: from each layer's message to its decoded layer, and a unique id for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from dataclasses import replace as replaced
+from typing import ClassVar, Self
+
+from netdef.diagnostics import Label, error, warning
+from netdef.graph.draft import Draft, Written
+from netdef.ir import UNKNOWN, Shape
+from netdef.layers import Arity, Block, Layer, registry
+from netdef.layers.base import at_least
+from netdef.schema.suggest import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded(Layer):
+    """Stands for a layer of an unknown type, so that its tops are known to the layers after it."""
+
+    num_bottoms: ClassVar[Arity] = at_least(0)
+    num_tops: ClassVar[Arity] = at_least(0)
+    in_place: ClassVar[bool] = True
+    count: int
+
+    @classmethod
+    def decode(cls, block: Block) -> Self:
+        """Nothing is read but the number of tops."""
+        return cls(block.num_tops)
+
+    def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """Nothing is known."""
+        return (UNKNOWN,) * self.count
+
+
+Undecoded.type = "?"
+
+
+def decode(draft: Draft) -> Draft:
+    """Decode every layer; an unknown type is an error that names the nearest known one."""
+    ids = _ids(draft)
+    written = tuple(
+        replaced(layer, id=id, layer=_decode_one(draft, layer))
+        for layer, id in zip(draft.written, ids, strict=True)
+    )
+    return draft.having(written=written)
+
+
+def _decode_one(draft: Draft, written: Written) -> Layer:
+    message = written.message
+    kind = registry().get(message.type)
+    num_tops = len(message.top)
+    if kind is None:
+        _reject_type(draft, written)
+        kind = Undecoded
+    elif kind.is_loss:
+        num_tops = max(num_tops, kind.num_tops.low)
+    return kind.decode(Block(message, written.where, draft.phase, len(message.bottom), num_tops, draft.found))
+
+
+def _reject_type(draft: Draft, written: Written) -> None:
+    name, where = written.message.type, written.where
+    if not name:
+        message = f'layer "{written.message.name}" has no type'
+        draft.found.append(
+            error("ND0301", message, span=where.span, help='add `type: "Convolution"`, for example')
+        )
+        return
+    known = nearest(name, registry())
+    help = (
+        f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
+    )
+    draft.found.append(error("ND0301", f'unknown layer type "{name}"', span=where.field("type"), help=help))
+
+
+def _ids(draft: Draft) -> list[str]:
+    """The layers' names, made unique; a name used again is dubious, since weights are found by it."""
+    used: Counter[str] = Counter()
+    first: dict[str, Written] = {}
+    ids = []
+    for index, layer in enumerate(draft.written):
+        name = layer.message.name or f"{layer.message.type.lower() or 'layer'}{index}"
+        used[name] += 1
+        if used[name] > 1:
+            _warn_duplicate(draft, name, layer, first[name])
+        first.setdefault(name, layer)
+        ids.append(name if used[name] == 1 else f"{name}#{used[name]}")
+    return ids
+
+
+def _warn_duplicate(draft: Draft, name: str, layer: Written, first: Written) -> None:
+    span = first.where.field("name")
+    draft.found.append(
+        warning(
+            "ND0315",
+            f'two layers of the {draft.phase} net are named "{name}"',
+            span=layer.where.field("name"),
+            labels=(Label(span, "the first one"),) if span else (),
+            help="weights are loaded by layer name: both get the same ones where they have parameters",
+        )
+    )

@@ -1,0 +1,166 @@
+"""What is left of a net when it goes to work: losses become predictions; labels, metrics and what nobody needs go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+from netdef.ir import Blob, Graph, Node, Places
+from netdef.layers import Layer, registry
+
+_SINKS = frozenset({"Accuracy", "Silence"})
+"""Layers that tell something of the run and make nothing that is used."""
+
+_LINKS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
+    "SoftmaxWithLoss": lambda layer: ("Softmax", {"axis": layer.axis}),
+    "InfogainLoss": lambda layer: ("Softmax", {"axis": layer.axis}),
+    "SigmoidCrossEntropyLoss": lambda layer: ("Sigmoid", {}),
+}
+"""The layer that turns the scores before such a loss into predictions; before any other loss they are that already.
+`Any`, because each loss has its own fields."""
+
+_USUAL_TOP = {"Softmax": "prob", "Sigmoid": "prob"}
+
+
+def deploy(graph: Graph) -> Graph:
+    """The net as a person would have written its deploy prototxt, from the one that trains and tests it.
+
+    Losses become their predictions (SoftmaxWithLoss a Softmax, SigmoidCrossEntropyLoss a Sigmoid, others the blob they
+    judge); of several losses of one type on one label only the heaviest count, the others being aids of training.
+    Accuracy and Silence go, then every layer and input that no output needs. Data layers become Inputs of the same
+    shape. A net without losses keeps its outputs; one whose only ends are metrics gives what they judge.
+    """
+    kept = tuple(node for node in graph.nodes if not _is_loss(node) and node.type not in _SINKS)
+    losses = tuple(_heaviest(node for node in graph.nodes if _is_loss(node)))
+    links, predictions = _predict(graph, kept, losses)
+    made = {blob.id for node in kept for blob in node.tops if node.bottoms or node.params}
+    outputs = [blob for blob in graph.outputs if blob.id in made]
+    if not predictions and not outputs:
+        predictions = [node.bottoms[0] for node in graph.nodes if node.type == "Accuracy"]
+    wanted = _unique([*outputs, *predictions])
+    nodes = tuple(_inputs(_alive((*kept, *links), wanted), wanted))
+    inputs = tuple(blob for node in nodes if cast(Layer, node.layer).is_source for blob in node.tops)
+    return replace(graph, nodes=nodes, inputs=inputs, outputs=tuple(wanted))
+
+
+def removed(before: Graph, after: Graph) -> tuple[Node, ...]:
+    """The layers that `deploy` left out."""
+    return tuple(node for node in before.nodes if not _survives(node, after))
+
+
+def _survives(node: Node, after: Graph) -> bool:
+    return any(blob.id in after.blobs for blob in node.tops)
+
+
+def _is_loss(node: Node) -> bool:
+    return cast(Layer, node.layer).is_loss
+
+
+def _heaviest(losses: Iterable[Node]) -> Iterator[Node]:
+    """Of the losses that judge against the same label in the same way, those with the largest weight."""
+    groups: dict[tuple[str, str], list[Node]] = {}
+    for node in losses:
+        groups.setdefault((node.type, node.bottoms[1].id), []).append(node)
+    for group in groups.values():
+        top = max(node.loss_weights[0] for node in group)
+        yield from (node for node in group if node.loss_weights[0] == top)
+
+
+def _predict(graph: Graph, kept: tuple[Node, ...], losses: tuple[Node, ...]) -> tuple[list[Node], list[Blob]]:
+    """For each loss the blob that it judges, with the layer that finishes it where the loss contained one."""
+    links: list[Node] = []
+    predictions: list[Blob] = []
+    for loss in losses:
+        for score in _judged(graph, loss):
+            node = _link(loss, score, (*kept, *links), graph)
+            if node is None:
+                predictions.append(score)
+                continue
+            if node not in (*kept, *links):
+                links.append(node)
+            predictions.append(node.tops[0])
+    return links, predictions
+
+
+def _judged(graph: Graph, loss: Node) -> list[Blob]:
+    """The bottoms that the net computes, but for the label side; two of them for a siamese pair."""
+    if loss.type == "ContrastiveLoss":
+        return list(loss.bottoms[:2])
+    refused = cast(Layer, loss.layer).label_bottoms
+    able = [blob for index, blob in enumerate(loss.bottoms[:2]) if index not in refused]
+    learned = _learned(graph)
+    return [blob for blob in able if blob.id in learned][:1] or able[:1]
+
+
+def _learned(graph: Graph) -> set[str]:
+    """The blobs that parameters have a part in: what the net computes, not what it is given."""
+    learned: set[str] = set()
+    for node in graph.nodes:
+        if node.params or any(blob.id in learned for blob in node.bottoms):
+            learned.update(blob.id for blob in node.tops)
+    return learned
+
+
+def _link(loss: Node, score: Blob, nodes: tuple[Node, ...], graph: Graph) -> Node | None:
+    """The layer that makes predictions of the scores: one that the net has already, or a new one."""
+    if loss.type not in _LINKS:
+        return None
+    name, fields = _LINKS[loss.type](loss.layer)
+    layer = registry()[name](**fields)
+    for node in nodes:
+        if node.layer == layer and node.bottoms == (score,):
+            return node
+    top = _top_name(loss, name, graph, nodes)
+    return Node(
+        id=top,
+        name=top,
+        layer=layer,
+        bottoms=(score,),
+        tops=(Blob(top, top, score.shape),),
+        loss_weights=(0.0,),
+        propagate=(False,),
+        places=Places(layer=loss.places.layer, type=loss.places.type),
+    )
+
+
+def _top_name(loss: Node, kind: str, graph: Graph, nodes: tuple[Node, ...]) -> str:
+    """The loss's own second top, else the usual name, else the loss layer's."""
+    taken = {node.id for node in nodes} | {blob.id for node in nodes for blob in node.tops}
+    if len(loss.tops) > 1:
+        return loss.tops[1].id
+    usual = _USUAL_TOP[kind]
+    return usual if usual not in taken else f"{loss.id}_{usual}" if loss.id in taken else loss.id
+
+
+def _alive(nodes: tuple[Node, ...], wanted: list[Blob]) -> list[Node]:
+    """The nodes that the wanted blobs need, in their order."""
+    needed = {blob.id for blob in wanted}
+    alive = []
+    for node in reversed(nodes):
+        if any(blob.id in needed for blob in node.tops):
+            needed.update(blob.id for blob in node.bottoms)
+            alive.append(node)
+    return alive[::-1]
+
+
+def _inputs(nodes: list[Node], wanted: list[Blob]) -> Iterator[Node]:
+    """The nodes, with every data layer as one Input for each of its tops that is read."""
+    read = {blob.id for node in nodes for blob in node.bottoms} | {blob.id for blob in wanted}
+    for node in nodes:
+        if not cast(Layer, node.layer).is_source:
+            yield node
+            continue
+        for blob in node.tops:
+            if blob.id in read:
+                yield _input(node, blob)
+
+
+def _input(node: Node, blob: Blob) -> Node:
+    layer = registry()["Input"](shapes=(blob.shape,))  # type: ignore[call-arg]  # the class is found by name
+    name = node.name if len(node.tops) == 1 else blob.name
+    return replace(node, id=name, name=name, layer=layer, tops=(blob,), loss_weights=(0.0,))
+
+
+def _unique(blobs: Iterable[Blob]) -> list[Blob]:
+    return list({blob.id: blob for blob in blobs}.values())

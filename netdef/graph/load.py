@@ -1,0 +1,74 @@
+"""From a file to its Graph: read, parse, upgrade, bind, compile; what `load_net`, `check` and every other command do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from netdef.diagnostics import Diagnostic, NetdefError, Source, has_errors
+from netdef.graph.compile import Compiled, compile_net, phases_of
+from netdef.graph.draft import Options
+from netdef.ir import Graph, Phase
+from netdef.schema import netdef_pb2 as pb
+from netdef.schema.bind import Bound
+from netdef.schema.read import read_message
+
+PathOrSource = str | os.PathLike[str] | Source
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A net file compiled for every phase that it is written for, and all that was found in it, each finding once."""
+
+    bound: Bound[pb.NetParameter]
+    graphs: tuple[Graph, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def load(path: PathOrSource, options: Options) -> Graph:
+    """The graph of a net file.
+
+    Raises:
+        NetdefError: with every error that a stage could find, if there is one.
+    """
+    bound = read_message(path, pb.NetParameter)
+    if has_errors(bound.diagnostics):
+        raise NetdefError(bound.diagnostics)
+    compiled = compile_net(bound.message, bound.where, _at(options, path))
+    if compiled.graph is None:
+        raise NetdefError((*bound.diagnostics, *compiled.diagnostics))
+    return compiled.graph
+
+
+def check(path: PathOrSource, options: Options) -> Checked:
+    """Compile a net file as far as it goes, for the phase asked for or for all that it is written for.
+
+    Raises:
+        NetdefError: the file cannot be read at all.
+    """
+    bound = read_message(path, pb.NetParameter)
+    return check_bound(bound, _at(options, path))
+
+
+def check_bound(bound: Bound[pb.NetParameter], options: Options) -> Checked:
+    """What `check` does after reading: for nets that stand in another message, a solver's `net_param`, too."""
+    if has_errors(bound.diagnostics):
+        return Checked(bound, (), bound.diagnostics)
+    phases: Sequence[Phase] = [options.phase] if options.phase else phases_of(bound.message, bound.where)
+    compiled = [compile_net(bound.message, bound.where, replace(options, phase=phase)) for phase in phases]
+    graphs = tuple(one.graph for one in compiled if one.graph)
+    return Checked(bound, graphs, (*bound.diagnostics, *_merged(compiled)))
+
+
+def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:
+    """The findings of all phases in the order of the text, those that two phases share once."""
+    places: dict[tuple[str, int, str], Diagnostic] = {}
+    for diagnostic in (d for one in compiled for d in one.diagnostics):
+        start = diagnostic.span.start if diagnostic.span else -1
+        places.setdefault((diagnostic.code, start, diagnostic.message), diagnostic)
+    return tuple(sorted(places.values(), key=lambda d: d.span.start if d.span else -1))
+
+
+def _at(options: Options, path: PathOrSource) -> Options:
+    return options if isinstance(path, Source) or options.path else replace(options, path=os.fspath(path))

@@ -1,0 +1,59 @@
+"""Pass: which layers take part, by phase, level and stages (Caffe's NetState and NetStateRule)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from netdef.diagnostics import error
+from netdef.graph.draft import Draft, Written
+from netdef.ir import Phase
+from netdef.schema import netdef_pb2 as pb
+
+
+def select(draft: Draft) -> Draft:
+    """Keep the layers whose rules meet the state of the net (Caffe's net.cpp, FilterNet and StateMeetsRule)."""
+    state = _state(draft)
+    phase = cast(Phase, pb.Phase.Name(state.phase))
+    for layer in draft.written:
+        if layer.message.include and layer.message.exclude:
+            message = f'layer "{layer.message.name}" has both `include` and `exclude`; give one kind of rule'
+            draft.found.append(error("ND0313", message, span=layer.where.name("exclude")))
+    kept = tuple(layer for layer in draft.written if takes_part(layer.message, state))
+    dropped = tuple(layer for layer in draft.written if not takes_part(layer.message, state))
+    return draft.having(phase=phase, written=kept, dropped=dropped)
+
+
+def _state(draft: Draft) -> pb.NetState:
+    """The state asked for, over the one that the net itself states."""
+    options = draft.options
+    state = pb.NetState()
+    state.CopyFrom(draft.message.state)
+    if options.phase is not None:
+        state.phase = pb.TRAIN if options.phase == "TRAIN" else pb.TEST
+    state.level = options.level or state.level
+    state.stage.extend(stage for stage in options.stages if stage not in state.stage)
+    return state
+
+
+def takes_part(layer: Any, state: pb.NetState) -> bool:
+    """Whether a layer is in the net: one include that holds is enough, and so is one exclude to drop it."""
+    if layer.include:
+        return any(meets(state, rule) for rule in layer.include)
+    return not any(meets(state, rule) for rule in layer.exclude)
+
+
+def meets(state: pb.NetState, rule: Any) -> bool:
+    """Whether the state fulfils every condition of a NetStateRule."""
+    return (
+        (not rule.HasField("phase") or rule.phase == state.phase)
+        and (not rule.HasField("min_level") or state.level >= rule.min_level)
+        and (not rule.HasField("max_level") or state.level <= rule.max_level)
+        and set(rule.stage) <= set(state.stage)
+        and not set(rule.not_stage) & set(state.stage)
+    )
+
+
+def phases(written: tuple[Written, ...]) -> tuple[Phase, ...]:
+    """The phases that a file without a stated one is meant for: both, unless nothing in it tells them apart."""
+    rules = [rule for layer in written for rule in (*layer.message.include, *layer.message.exclude)]
+    return ("TRAIN", "TEST") if any(rule.HasField("phase") for rule in rules) else ("TEST",)

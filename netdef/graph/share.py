@@ -1,0 +1,100 @@
+"""Which parameters a node has: its own, or another's that it shares by name (Caffe's net.cpp, AppendParam)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from netdef.diagnostics import Label, error
+from netdef.graph.draft import Draft, Written
+from netdef.ir import Node, Param, ParamSpec, Shape, merge
+from netdef.schema import netdef_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    param: Param
+    written: Written
+    index: int
+    states_lr: bool
+    states_decay: bool
+
+
+@dataclass(slots=True)
+class Sharing:
+    """Gives out parameters while a walk goes over the nodes; remembers the named ones."""
+
+    draft: Draft
+    owners: dict[str, _Owner] = field(default_factory=dict)
+
+    def params(self, written: Written, node: Node, bottoms: tuple[Shape, ...]) -> tuple[Param, ...]:
+        """The node's parameters, with the multipliers that its `param` fields state."""
+        specs = node.layer.params(bottoms)
+        stated = written.message.param
+        if len(stated) > len(specs):
+            message = f'{node.type} "{node.id}" has {len(specs)} parameters, but {len(stated)} `param` fields'
+            span = written.where.name("param", len(specs))
+            self.draft.found.append(error("ND0308", message, span=span, help="remove the surplus `param`"))
+        return tuple(self._param(written, node, index, spec) for index, spec in enumerate(specs))
+
+    def _param(self, written: Written, node: Node, index: int, spec: ParamSpec) -> Param:
+        given = written.message.param[index] if index < len(written.message.param) else pb.ParamSpec()
+        if spec.statistic and given.HasField("lr_mult") and given.lr_mult != 0:
+            self._reject_rate(written, node, index)
+        lr_mult = 0.0 if spec.statistic else given.lr_mult
+        param = Param(f"{node.id}.{spec.name}", spec, lr_mult, given.decay_mult, given.name)
+        if given.name in self.owners:
+            return self._shared(written, index, param, given)
+        if given.name:
+            states = given.HasField("lr_mult"), given.HasField("decay_mult")
+            self.owners[given.name] = _Owner(param, written, index, *states)
+        return param
+
+    def _shared(self, written: Written, index: int, param: Param, given: Any) -> Param:
+        """The owner's parameter; shapes must agree, and multipliers where both state them."""
+        owner = self.owners[param.shared_name]
+        self._check_shapes(written, index, param, owner, given)
+        for name, states in (("lr_mult", owner.states_lr), ("decay_mult", owner.states_decay)):
+            if states and given.HasField(name) and getattr(given, name) != getattr(owner.param, name):
+                self._reject_multiplier(written, index, owner, name)
+        return owner.param
+
+    def _check_shapes(self, written: Written, index: int, param: Param, owner: _Owner, given: Any) -> None:
+        mine, theirs = param.spec.shape, owner.param.spec.shape
+        if given.share_mode == pb.ParamSpec.PERMISSIVE:
+            counts = mine.count(), theirs.count()
+            agrees = None in counts or counts[0] == counts[1]
+        else:
+            agrees = merge(mine, theirs) is not None
+        if not agrees:
+            message = f'parameter "{param.shared_name}" is {mine} here and {theirs} in "{owner.written.id}", which owns it'
+            self._reject_shared(
+                written,
+                index,
+                owner,
+                "ND0307",
+                message,
+                "`share_mode: PERMISSIVE` asks for equal counts alone",
+            )
+
+    def _reject_multiplier(self, written: Written, index: int, owner: _Owner, name: str) -> None:
+        message = f'`{name}` of the shared parameter "{owner.param.shared_name}" differs from its owner\'s'
+        self._reject_shared(
+            written, index, owner, "ND0314", message, f"state `{name}` once, or the same in both"
+        )
+
+    def _reject_shared(
+        self, written: Written, index: int, owner: _Owner, code: str, message: str, help: str
+    ) -> None:
+        place = owner.written.where.name("param", owner.index)
+        labels = (Label(place, "the owner"),) if place else ()
+        span = written.where.name("param", index)
+        self.draft.found.append(error(code, message, span=span, labels=labels, help=help))
+
+    def _reject_rate(self, written: Written, node: Node, index: int) -> None:
+        message = f'"{node.id}" keeps statistics in parameter {index}; no gradient trains it, so its `lr_mult` must be 0'
+        span = written.where.sub("param", index).field("lr_mult")
+        help = (
+            "remove the `param` fields; to train a scale and shift, add a Scale layer with `bias_term: true`"
+        )
+        self.draft.found.append(error("ND0318", message, span=span, help=help))

@@ -1,0 +1,182 @@
+"""The intermediate representation: nodes in the order of their work, joined by blobs that are written once (SSA)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from netdef.diagnostics import Span
+from netdef.ir.filler import Filler
+from netdef.ir.shape import Shape
+
+if TYPE_CHECKING:
+    from netdef.ir.cost import Cost
+
+Phase = Literal["TRAIN", "TEST"]
+
+
+class Rule(Protocol):
+    """What the verifier asks of a node's layer; `netdef.layers.Layer` has it, and much more."""
+
+    @property
+    def type(self) -> str:
+        """Caffe's name of the layer type."""
+
+    def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """Shapes of the tops."""
+
+    def params(self, bottoms: tuple[Shape, ...]) -> tuple[ParamSpec, ...]:
+        """Parameters that the layer owns."""
+
+    def cost(self, bottoms: tuple[Shape, ...], tops: tuple[Shape, ...]) -> int | None:
+        """Multiply-adds of one forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec:
+    """A parameter that a layer asks for.
+
+    Attributes:
+        name: its name in a torch ``state_dict``, after the layer's (``weight`` in ``conv1.weight``).
+        shape: Caffe's shape of it.
+        filler: how it begins.
+        statistic: a running statistic that no gradient reaches (BatchNorm's three).
+    """
+
+    name: str
+    shape: Shape
+    filler: Filler
+    statistic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter of the graph, the same object in every node that shares it.
+
+    Attributes:
+        id: ``<node id>.<spec name>`` of its owner, unique in the graph.
+        spec: what the owner asked for.
+        lr_mult: factor on the learning rate; 0 freezes it.
+        decay_mult: factor on the weight decay.
+        shared_name: Caffe's ``param { name }``, or empty.
+    """
+
+    id: str
+    spec: ParamSpec
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+    shared_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A value that one node writes once.
+
+    Attributes:
+        id: unique in the graph: Caffe's name for the last value under that name, ``name@layer`` for the
+            earlier values of an in-place chain.
+        name: Caffe's name.
+        shape: its sizes as far as they are known.
+    """
+
+    id: str
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a node's layer is written; None where it never had a text."""
+
+    layer: Span | None = None
+    type: Span | None = None
+    bottoms: tuple[Span | None, ...] = ()
+    tops: tuple[Span | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One layer of the net, decoded and wired.
+
+    Attributes:
+        id: unique in the graph: the layer's name, with ``#2`` and so on where a name is used again.
+        name: the layer's name as written.
+        layer: the decoded layer, with its rules.
+        bottoms, tops: the blobs it reads and writes.
+        params: its parameters, shared ones being the owner's.
+        loss_weights: one for each top; 0 keeps a top out of the loss.
+        propagate: for each bottom, whether a gradient flows back to it.
+        places: where it is written.
+    """
+
+    id: str
+    name: str
+    layer: Rule
+    bottoms: tuple[Blob, ...]
+    tops: tuple[Blob, ...]
+    params: tuple[Param, ...] = ()
+    loss_weights: tuple[float, ...] = ()
+    propagate: tuple[bool, ...] = ()
+    places: Places = field(default_factory=Places, compare=False, repr=False)
+
+    @property
+    def type(self) -> str:
+        """Caffe's name of the layer type."""
+        return self.layer.type
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net for one phase, level and set of stages.
+
+    Attributes:
+        name: the net's name.
+        phase: TRAIN or TEST.
+        nodes: the layers, each after those that it reads from.
+        inputs: the blobs that data layers and inputs bring in, in the order of the file.
+        outputs: the blobs that no layer reads, in the order of their names (Caffe's net outputs).
+        path: the file it came from, or None.
+    """
+
+    name: str
+    phase: Phase
+    nodes: tuple[Node, ...]
+    inputs: tuple[Blob, ...]
+    outputs: tuple[Blob, ...]
+    path: str | None = None
+
+    @cached_property
+    def blobs(self) -> dict[str, Blob]:
+        """Every blob by id; Caffe's name finds its last value."""
+        return {blob.id: blob for node in self.nodes for blob in node.tops}
+
+    @cached_property
+    def layers(self) -> dict[str, Node]:
+        """Every node by id (the layer's name, unless that was used before)."""
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def producers(self) -> dict[str, Node]:
+        """The node that writes each blob, by blob id."""
+        return {blob.id: node for node in self.nodes for blob in node.tops}
+
+    @cached_property
+    def params(self) -> dict[str, Param]:
+        """Every parameter once, by id, in the order of Caffe's learnable parameters."""
+        return {param.id: param for node in self.nodes for param in node.params}
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Parameters, multiply-adds and memory of the whole net."""
+        from netdef.ir.cost import graph_cost
+
+        return graph_cost(self)
+
+    def losses(self) -> Iterator[tuple[Blob, float]]:
+        """The blobs that make up the loss, each with its weight."""
+        for node in self.nodes:
+            for blob, weight in zip(node.tops, node.loss_weights, strict=True):
+                if weight:
+                    yield blob, weight

@@ -1,0 +1,139 @@
+"""Caffe's recurrent layers: sequences in packed time-major order, with flags that tell where a sequence goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def lstm_unit(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of an LSTM's cell: ``c' = cont f c + i g``, ``h = o tanh(c')``.
+
+    Args:
+        c: cell state (1, N, D).
+        gates: (1, N, 4 D), the arguments of the sigmoids i, f, o and of the tanh g, one behind the other.
+        cont: (1, N), 0 where a sequence begins, 1 elsewhere.
+
+    Returns:
+        The new cell state and the hidden state, (1, N, D) each.
+
+    Source: Caffe's lstm_unit_layer.cpp.
+    """
+    return _cell(c, gates, cont.reshape(*c.shape[:-1], 1))
+
+
+def _cell(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
+    sigmoids, g = gates.split([3 * c.shape[-1], c.shape[-1]], -1)
+    i, f, o = sigmoids.sigmoid().chunk(3, -1)
+    c = cont * f * c + i * g.tanh()
+    return c, o * c.tanh()
+
+
+class Recurrent(nn.Module):
+    """What LSTM and RNN share: the projection of the inputs, the walk over time, the state kept between calls.
+
+    The state of the last step is the first state of the next call, in buffers that are not saved; `cont` resets it.
+    No gradient flows into it. With `expose_hidden` the caller brings the state (without a gradient, as in Caffe), and
+    gets the last one back.
+
+    Args:
+        inputs: how many values a step has.
+        num_output: D, the size of the hidden state.
+        gates: how many rows of the weights there are for each hidden value.
+        states: how many tensors make up the state.
+        static: how many values the static input has; 0 where there is none.
+        expose_hidden: whether the state comes and goes as arguments.
+    """
+
+    def __init__(self, inputs: int, num_output: int, gates: int, states: int, static: int, expose_hidden: bool) -> None:
+        super().__init__()
+        rows = gates * num_output
+        self.num_output = num_output
+        self.expose_hidden = expose_hidden
+        self.weight_x = nn.Parameter(torch.zeros(rows, inputs))
+        self.bias = nn.Parameter(torch.zeros(rows))
+        if static:
+            self.weight_static = nn.Parameter(torch.zeros(rows, static))
+        self.static = static
+        self.weight_h = nn.Parameter(torch.zeros(rows, num_output))
+        for k in range(states):
+            self.register_buffer(f"state{k}", torch.zeros(1, 0, num_output), persistent=False)
+        self.states = states
+
+    def reset(self) -> None:
+        """Forget the state: the next call begins with zeros."""
+        for k in range(self.states):
+            self.get_buffer(f"state{k}").zero_()
+
+    def forward(self, x: Tensor, cont: Tensor, *more: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The outputs of all steps, and with `expose_hidden` the last state.
+
+        Args:
+            x: (T, N, …).
+            cont: (T, N), 0 where a sequence begins.
+            more: the static input (N, …) if there is one, then the first state, (1, N, D) each, if it is exposed.
+        """
+        steps = F.linear(x.flatten(2) if x.dim() > 2 else x.unsqueeze(2), self.weight_x, self.bias)
+        if self.static:
+            steps = steps + F.linear(more[0].reshape(x.shape[1], -1), self.weight_static)
+        given = more[bool(self.static) :]
+        first = [state.detach().squeeze(0) for state in given] if self.expose_hidden else self._kept(x)
+        output, last = self._walk(steps, cont.detach().unsqueeze(2).to(x.dtype), first)
+        last = [state.detach().unsqueeze(0) for state in last]
+        if self.expose_hidden:
+            return (output, *last)
+        self._keep(last)
+        return output
+
+    def _walk(self, steps: Tensor, cont: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Outputs (T, N, D) and the last state from projected inputs (T, N, rows), flags (T, N, 1), and a state (N, D)."""
+        raise NotImplementedError
+
+    def _kept(self, x: Tensor) -> list[Tensor]:
+        """Copies of the buffers, as they are written to while autograd still needs the old values; zeros for a new N."""
+        for k in range(self.states):
+            if self.get_buffer(f"state{k}").shape[1] != x.shape[1]:
+                setattr(self, f"state{k}", x.new_zeros(1, x.shape[1], self.num_output, dtype=self.weight_h.dtype))
+        return [self.get_buffer(f"state{k}").squeeze(0).clone() for k in range(self.states)]
+
+    def _keep(self, last: list[Tensor]) -> None:
+        for k, state in enumerate(last):
+            self.get_buffer(f"state{k}").copy_(state)
+
+
+class LSTM(Recurrent):
+    """``gates = W_x x + b + W_static s + W_h (cont h)``, then `lstm_unit`. State: h, c. Source: lstm_layer.cpp.
+
+    Gates stand in the order i, f, o, g (torch: i, f, g, o); there is one bias (torch: two).
+    """
+
+    def __init__(self, inputs: int, num_output: int, static: int = 0, expose_hidden: bool = False) -> None:
+        super().__init__(inputs, num_output, 4, 2, static, expose_hidden)
+
+    def _walk(self, steps: Tensor, cont: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        h, c = state
+        hidden = []
+        for step, goes_on in zip(steps.unbind(), cont.unbind(), strict=True):
+            c, h = _cell(c, step + F.linear(goes_on * h, self.weight_h), goes_on)
+            hidden.append(h)
+        return torch.stack(hidden), [h, c]
+
+
+class RNN(Recurrent):
+    """``h = tanh(W_x x + b + W_static s + W_h (cont h))``, output ``tanh(W_o h + b_o)``. State: h. Source: rnn_layer.cpp."""
+
+    def __init__(self, inputs: int, num_output: int, static: int = 0, expose_hidden: bool = False) -> None:
+        super().__init__(inputs, num_output, 1, 1, static, expose_hidden)
+        self.weight_o = nn.Parameter(torch.zeros(num_output, num_output))
+        self.bias_o = nn.Parameter(torch.zeros(num_output))
+
+    def _walk(self, steps: Tensor, cont: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        (h,) = state
+        hidden = []
+        for step, goes_on in zip(steps.unbind(), cont.unbind(), strict=True):
+            h = (step + F.linear(goes_on * h, self.weight_h)).tanh()
+            hidden.append(h)
+        return F.linear(torch.stack(hidden), self.weight_o, self.bias_o).tanh(), [h]

@@ -1,0 +1,104 @@
+"""What was meant by a field name that its message does not have?"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from google.protobuf.descriptor import Descriptor, FileDescriptor
+
+from netdef.diagnostics import Diagnostic, error
+from netdef.schema.rules import MessageRule, rule
+from netdef.schema.scalars import replace
+from netdef.schema.suggest import certain, nearest
+from netdef.text.cst import Field, Scalar
+
+
+def unknown(field: Field, levels: tuple[Descriptor, ...], siblings: tuple[Field, ...]) -> Diagnostic:
+    """ND0201 for `field`; `levels` are the message types around it, the whole file's first.
+
+    Looks for the name in the blocks of this message (those of the layer's own type first), in the messages
+    around, then for a name spelled nearly so here, then for the name anywhere in the schema.
+    """
+    if len(field.name) > 1:
+        return _extension(field)
+    table, key = rule(levels[-1]), field.key
+    label, help_ = _belongs(key, levels, siblings)
+    names = tuple(table.fields)
+    near, sure = (None, None) if label else (_by_type(key, table) or nearest(key, names), certain(key, names))
+    if near:
+        label, help_ = f"did you mean `{near}`?", ""
+    elif not label:
+        label, help_ = _elsewhere(key, levels[-1])
+    return error(
+        "ND0201",
+        f"{table.name} has no field `{key}`",
+        span=field.name_span,
+        label=label,
+        help=help_ or (),
+        fix=replace(f"write {sure}", field.name_span, sure) if sure and sure == near else None,
+    )
+
+
+def _belongs(key: str, levels: tuple[Descriptor, ...], siblings: tuple[Field, ...]) -> tuple[str, str]:
+    """Label and help where a block in this message, or a message around it, has the field."""
+    blocks = [f.name for f in rule(levels[-1]).fields.values() if f.message and key in rule(f.message).fields]
+    own = [name for name in blocks if _plain(name.removesuffix("_param")) in _types(siblings)]
+    if chosen := own or blocks:
+        names = [f"`{name}`" for name in chosen]
+        return f"belongs into {_either(names)}", f"write `{chosen[0]} {{ {key}: … }}`"
+    for depth, outer in enumerate(reversed(levels[:-1]), 1):
+        if key in rule(outer).fields:
+            return f"belongs to {outer.name}, {_steps(depth)} out", "is a `}` missing before it?"
+    return "", ""
+
+
+def _types(siblings: tuple[Field, ...]) -> list[str]:
+    """The layer's own type as its parameter block would be spelled, from a ``type`` beside the field."""
+    values = [f.value for f in siblings if f.key == "type" and isinstance(f.value, Scalar)]
+    return [_plain(value.tokens[0].text.strip("\"'")) for value in values]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _either(names: list[str]) -> str:
+    if len(names) > 4:
+        names = [*names[:3], f"{len(names) - 3} others"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _steps(depth: int) -> str:
+    return "one level" if depth == 1 else f"{depth} levels"
+
+
+def _by_type(key: str, table: MessageRule) -> str | None:
+    """The field whose message type was written in place of its name (``ConvolutionParameter { … }``)."""
+    return next((f.name for f in table.fields.values() if f.message and f.message.name == key), None)
+
+
+def _elsewhere(key: str, here: Descriptor) -> tuple[str, str]:
+    """Label and help from the rest of the schema: who has the field, or which fields there are here."""
+    if homes := _homes(here.file).get(key):
+        return f"is a field of {_either(list(homes))}", ""
+    names = list(rule(here).fields)
+    return "unknown", f"{here.name} has: {', '.join(names)}" if len(names) <= 20 else ""
+
+
+@cache
+def _homes(file: FileDescriptor) -> dict[str, tuple[str, ...]]:
+    """By field name, the message types that have it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for message in file.message_types_by_name.values():
+        for name in rule(message).fields:
+            found[name] = (*found.get(name, ()), message.name)
+    return found
+
+
+def _extension(field: Field) -> Diagnostic:
+    return error(
+        "ND0210",
+        f"`{field.key}` is an extension or Any name, and the schema has none",
+        span=field.name_span,
+        help="write a plain field name",
+    )

@@ -1,0 +1,157 @@
+"""What can be wrong in a solver file? One small function a subject; each adds all that it finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netdef.layers.block import Block
+from netdef.schema.suggest import nearest
+from netdef.solver.policy import NEEDS, POLICIES
+
+TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
+
+
+def check(block: Block) -> None:
+    """Find everything wrong with a SolverParameter that can be known without its nets."""
+    for subject in (_type, _policy, _stepvalues, _numbers, _rule_fields, _decay, _train_net, _test_nets):
+        subject(block)
+
+
+def rule_type(block: Block) -> str:
+    """The update rule's name, from the new field or the old enum, in Caffe's spelling."""
+    if block.has("solver_type") and not block.has("type"):
+        old = block.enum("solver_type")
+        return next(name for name in TYPES if name.upper() == old)
+    return str(block.message.type)
+
+
+def _type(block: Block) -> None:
+    if block.has("type") and block.has("solver_type"):
+        help = "`solver_type` is the old spelling: remove it"
+        block.reject("ND0702", "both `type` and `solver_type` are given", "solver_type", help=help)
+    if rule_type(block) not in TYPES:
+        name = rule_type(block)
+        block.reject("ND0701", f'unknown solver type "{name}"', "type", help=_meant(name, TYPES, "types"))
+
+
+def _policy(block: Block) -> None:
+    m = block.message
+    if not block.has("base_lr"):
+        block.reject("ND0704", "`base_lr`, the learning rate, is missing", help="add `base_lr: 0.01`, for example")
+    if not block.has("lr_policy"):
+        block.reject("ND0704", "`lr_policy` is missing", help='add `lr_policy: "fixed"`, for example')
+    elif m.lr_policy not in POLICIES:
+        help = _meant(m.lr_policy, POLICIES, "policies")
+        block.reject("ND0703", f'unknown learning rate policy "{m.lr_policy}"', "lr_policy", help=help)
+    for name in NEEDS.get(m.lr_policy, ()):
+        if not (m.stepvalue if name == "stepvalue" else block.has(name)):
+            block.reject("ND0704", f'the policy "{m.lr_policy}" needs `{name}`', "lr_policy", help=f"add `{name}: …`")
+    if not block.has("max_iter") and m.lr_policy != "poly":
+        help = "add `max_iter: 10000`, for example"
+        block.warn("ND0704", "`max_iter` is missing: no iteration would be trained", help=help)
+
+
+def _stepvalues(block: Block) -> None:
+    values = list(block.message.stepvalue)
+    for index, (before, value) in enumerate(zip(values, values[1:], strict=False), 1):
+        if value <= before:
+            message = f"stepvalue {value} comes after {before}: they must rise"
+            block.reject("ND0705", message, "stepvalue", index)
+
+
+def _numbers(block: Block) -> None:
+    """Ranges that hold whatever the type."""
+    _range(block, "base_lr", "at least 0", block.message.base_lr >= 0)
+    _range(block, "gamma", "at least 0", block.message.gamma >= 0)
+    _range(block, "weight_decay", "at least 0", block.message.weight_decay >= 0)
+    for name in ("max_iter", "test_interval", "display", "snapshot", "snapshot_keep", "device_id"):
+        _range(block, name, "at least 0", getattr(block.message, name) >= 0)
+    for name in ("average_loss", "iter_size"):
+        _range(block, name, "at least 1", getattr(block.message, name) >= 1)
+    if block.message.lr_policy in ("step", "sigmoid") and block.has("stepsize"):
+        _range(block, "stepsize", "at least 1", block.message.stepsize >= 1)
+    if block.message.lr_policy == "poly" and block.has("max_iter"):
+        _range(block, "max_iter", "at least 1 for this policy", block.message.max_iter >= 1)
+    for index, count in enumerate(block.message.test_iter):
+        if count < 0:
+            block.reject("ND0708", f"`test_iter` must be at least 0, found {count}", "test_iter", index)
+        elif count == 0:
+            block.warn("ND0708", "`test_iter: 0`: this net is never tested", "test_iter", index)
+
+
+def _rule_fields(block: Block) -> None:
+    """Ranges of the rule's own numbers, and numbers that belong to another rule."""
+    m, type = block.message, rule_type(block)
+    for name in ("momentum", "momentum2", "rms_decay"):
+        _range(block, name, "at least 0 and below 1", 0 <= getattr(m, name) < 1)
+    _range(block, "delta", "at least 0", m.delta >= 0)
+    if type in ("AdaGrad", "RMSProp") and m.momentum:
+        help = "remove it, or use another type"
+        block.reject("ND0709", f'"{type}" has no momentum, found {_short(m.momentum)}', "momentum", help=help)
+    for name, owner in (("rms_decay", "RMSProp"), ("momentum2", "Adam")):
+        if block.has(name) and type in TYPES and type != owner:
+            block.warn("ND0709", f'`{name}` belongs to "{owner}", and the type is "{type}": it has no effect', name)
+
+
+def _decay(block: Block) -> None:
+    kind = block.message.regularization_type
+    if kind not in ("L1", "L2"):
+        help = _meant(kind, ("L1", "L2"), "kinds")
+        block.reject("ND0710", f'unknown regularization type "{kind}"', "regularization_type", help=help)
+    clip = block.message.clip_gradients
+    if block.has("clip_gradients") and clip == 0:
+        help = "remove it to leave gradients as they are"
+        block.warn("ND0708", "`clip_gradients: 0` does not clip: only a positive limit does", "clip_gradients", help=help)
+
+
+def _train_net(block: Block) -> None:
+    given = [name for name in TRAIN_FIELDS if block.has(name)]
+    if not given:
+        block.reject("ND0706", "the solver names no net to train", help='add `net: "train_val.prototxt"`')
+    for name in given[1:]:
+        message = f"two nets to train: `{given[0]}` and `{name}`"
+        block.reject("ND0706", message, name, help="give one; `net` serves training and testing")
+
+
+def _test_nets(block: Block) -> None:
+    m = block.message
+    num_own = len(m.test_net) + len(m.test_net_param)
+    common = block.has("net") or block.has("net_param")
+    if not common and not num_own and m.test_iter:
+        help = 'add `test_net: "…"`, or use `net` for both'
+        block.reject("ND0707", "`test_iter` is given, but there is no test net", "test_iter", help=help)
+    elif len(m.test_iter) < num_own or (not common and len(m.test_iter) > num_own):
+        _miscount(block, num_own)
+    num_tests = len(m.test_iter)
+    if m.test_state and len(m.test_state) != num_tests:
+        message = f"`test_state` is given {len(m.test_state)} times for {num_tests} test nets: give none, or one for each"
+        block.reject("ND0707", message, "test_state", min(num_tests, len(m.test_state) - 1))
+    if num_tests and not m.test_interval:
+        help = "add `test_interval: 500`, for example; it counts iterations"
+        block.reject("ND0707", "there is a test net, but `test_interval` is not set", "test_iter", help=help)
+    if m.test_interval > 0 and not num_tests and not num_own:
+        block.warn("ND0707", "`test_interval` without `test_iter`: nothing is tested", "test_interval")
+
+
+def _miscount(block: Block, num_own: int) -> None:
+    m = block.message
+    names = "test net" if num_own == 1 else "test nets"
+    message = f"{len(m.test_iter)} `test_iter` for {num_own} {names}: each needs one"
+    field = "test_iter" if m.test_iter else "test_net" if m.test_net else "test_net_param"
+    block.reject("ND0707", message, field, len(m.test_iter) - 1 if m.test_iter else 0)
+
+
+def _range(block: Block, name: str, wanted: str, holds: bool) -> None:
+    if not holds:
+        value: Any = getattr(block.message, name)
+        block.reject("ND0708", f"`{name}` must be {wanted}, found {_short(value)}", name)
+
+
+def _short(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _meant(word: str, known: Any, plural: str) -> str:
+    near = nearest(word, known)
+    return f'did you mean "{near}"?' if near else f"known {plural}: " + ", ".join(known)

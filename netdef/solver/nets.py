@@ -1,0 +1,104 @@
+"""Which graphs does a run need? From the solver's choices to compiled nets, still without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from netdef.data.paths import candidates, find
+from netdef.data.probe import probe
+from netdef.diagnostics import Diagnostic, NetdefError, error, has_errors
+from netdef.graph import Options, compile_net, load
+from netdef.ir import Graph
+from netdef.layers import Layer
+from netdef.schema import netdef_pb2 as pb
+from netdef.schema import read_message
+from netdef.solver.config import NetChoice, SolverConfig
+
+
+def read_config(path: str) -> tuple[SolverConfig, tuple[Diagnostic, ...]]:
+    """The configuration in a solver file, and warnings about it.
+
+    Raises:
+        NetdefError: with every error in it.
+    """
+    bound = read_message(path, pb.SolverParameter)
+    found = list(bound.diagnostics)
+    config = SolverConfig.decode(bound.message, bound.where, found, path=path)
+    if config is None or has_errors(found):
+        raise NetdefError(found)
+    return config, tuple(found)
+
+
+def folder_of(path: str | None) -> Path | None:
+    """Where relative paths of a file are looked for after the working folder."""
+    return Path(path).parent if path is not None else None
+
+
+def net_path(choice: NetChoice, config: SolverConfig) -> str | None:
+    """The net's file: from the working folder as in Caffe, else from the solver's; None for one written out.
+
+    Raises:
+        NetdefError: ND0010, it is in neither.
+    """
+    if choice.path is None:
+        return None
+    found = find(choice.path, folder_of(config.path))
+    if found is None:
+        tried = " and ".join(dict.fromkeys(str(c.absolute()) for c in candidates(choice.path, folder_of(config.path))))
+        raise NetdefError([error("ND0010", f"no such file: {choice.path}", help=f"looked for {tried}")])
+    return str(found)
+
+
+def compile_choice(choice: NetChoice, config: SolverConfig, stages: Sequence[str] = ()) -> Graph:
+    """The graph of one of the run's nets, sizes of data asked of their sources.
+
+    Raises:
+        NetdefError: with every error in the net.
+    """
+    path = net_path(choice, config)
+    base = folder_of(path or config.path)
+    options = Options(
+        phase=choice.phase,
+        level=choice.level,
+        stages=(*choice.stages, *stages),
+        probe=lambda layer: probe(layer, base),
+        path=path or config.path,
+    )
+    if path is not None:
+        return load(path, options)
+    compiled = compile_net(choice.message, choice.where, options)
+    if compiled.graph is None:
+        raise NetdefError(compiled.diagnostics)
+    return compiled.graph
+
+
+def check_trainable(graph: Graph) -> None:
+    """Refuse a net without a loss, without anything to learn, or whose data do not come by themselves (ND0712)."""
+    found = []
+    for node in graph.nodes:
+        if node.type == "Input":
+            message = f'layer "{node.name}" is an Input: nothing feeds it in training'
+            help = "use a data layer (Data, HDF5Data, ImageData, DummyData)"
+            found.append(error("ND0712", message, span=node.places.layer, help=help))
+    if not any(graph.losses()):
+        found.append(error("ND0712", f'the net "{graph.name}" has no loss in phase TRAIN', help=_loss_help(graph)))
+    if not any(param.lr_mult for param in graph.params.values()):
+        found.append(error("ND0712", f'the net "{graph.name}" has no parameter with an lr_mult above 0'))
+    if found:
+        raise NetdefError(found)
+
+
+def _loss_help(graph: Graph) -> str:
+    return "add a layer such as SoftmaxWithLoss; a deploy net has none, its train_val net does"
+
+
+def batch_size(graph: Graph) -> int:
+    """Rows of the first blob that a source brings in; 1 where unknown."""
+    shapes = (blob.shape for blob in graph.inputs if blob.shape.ranked and blob.shape.rank)
+    return next((shape[0] or 1 for shape in shapes), 1)
+
+
+def sources(graph: Graph) -> list[tuple[str, Layer]]:
+    """The layers that bring data in, by node id."""
+    return [(n.id, n.layer) for n in graph.nodes if isinstance(n.layer, Layer) and n.layer.is_source]

@@ -1,0 +1,134 @@
+"""How are gradients turned into an update? Caffe's order of work as a `torch.optim.Optimizer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from netdef.solver.policy import single
+from netdef.solver.rules import Rule, Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Learnable:
+    """A tensor of the net that stands in the solver's history, with its factors on rate and decay.
+
+    `tensor` is a Parameter, or a buffer for a running statistic (whose lr_mult is 0).
+    """
+
+    tensor: Tensor
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+
+
+class CaffeOptimizer(torch.optim.Optimizer):
+    """One update of Caffe (source: sgd_solver.cpp, ApplyUpdate), in this order.
+
+    1. clip: all gradients times clip / max(clip, L2 norm of all of them together);
+    2. divide by iter_size;
+    3. weight decay: g += decay * decay_mult * w (L2) or sign(w) (L1);
+    4. the rule, with the rate times lr_mult, which subtracts from the weights.
+
+    The base rate is `rate`, the number of updates made `iteration`; both may be set. Weights that got no gradient
+    count as having a gradient of 0 (decay and momentum still move them). Gradients are overwritten.
+
+    Weights with lr_mult 0 never move, but a decay still enters the squares that AdaGrad, RMSProp, AdaDelta and Adam
+    remember of them, so that the history is Caffe's.
+    """
+
+    def __init__(
+        self,
+        learnables: Iterable[Learnable],
+        rule: Rule,
+        *,
+        rate: float = 0.0,
+        weight_decay: float = 0.0,
+        regularization: Literal["L2", "L1"] = "L2",
+        clip: float = -1.0,
+        iter_size: int = 1,
+    ) -> None:
+        self.rule = rule
+        self.learnables = tuple(learnables)
+        self.iteration = 0
+        self.clip, self.iter_size, self.regularization = clip, iter_size, regularization
+        super().__init__(_groups(self.learnables, weight_decay, rule), {"lr": rate})
+        for group in self.param_groups:
+            for tensor in group["params"]:
+                self.state[tensor] = {str(row): torch.zeros_like(tensor) for row in range(rule.rows)}
+
+    @property
+    def rate(self) -> float:
+        """The base rate of the next update, before any lr_mult."""
+        return float(self.param_groups[0]["lr"])
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """Make one update from the gradients at hand. A `closure` is refused: Caffe's rules need none."""
+        assert closure is None, "Caffe's update rules evaluate the net once"
+        gradients = [_gradients(group) for group in self.param_groups]
+        self._scale([grad for grads in gradients for grad in grads])
+        for group, grads in zip(self.param_groups, gradients, strict=True):
+            self._update(group, grads)
+        self.iteration += 1
+
+    def history(self) -> list[Tensor]:
+        """The history in the order of a solver state: the first row of every learnable, then the second."""
+        rows = [str(row) for row in range(self.rule.rows)]
+        return [self._row(learnable.tensor, row) for row in rows for learnable in self.learnables]
+
+    @torch.no_grad()
+    def load_history(self, arrays: Sequence[Tensor]) -> None:
+        """Take over a history in the order of `history`; shapes must agree."""
+        slots = [(str(row), item.tensor) for row in range(self.rule.rows) for item in self.learnables]
+        for (row, tensor), array in zip(slots, arrays, strict=True):
+            if tensor in self.state:
+                self.state[tensor][row].copy_(array)
+
+    def _row(self, tensor: Tensor, row: str) -> Tensor:
+        held = self.state.get(tensor)
+        return torch.zeros_like(tensor) if held is None else held[row]
+
+    def _scale(self, grads: Tensors) -> None:
+        """Clip all gradients together, and divide by iter_size, without asking the device for a number."""
+        if self.clip > 0:
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+            torch._foreach_mul_(grads, (self.clip / norm).clamp_(max=1.0) / self.iter_size)
+        elif self.iter_size > 1:
+            torch._foreach_mul_(grads, 1.0 / self.iter_size)
+
+    def _update(self, group: dict[str, Any], grads: Tensors) -> None:
+        weights: Tensors = group["params"]
+        decay = group["decay"]
+        if decay and self.regularization == "L1":
+            torch._foreach_add_(grads, torch._foreach_sign(weights), alpha=decay)
+            decay = 0.0
+        elif decay and not self.rule.decays:
+            torch._foreach_add_(grads, weights, alpha=decay)
+        history = [[self.state[w][str(row)] for w in weights] for row in range(self.rule.rows)]
+        self.rule.update(weights, grads, history, single(group["lr"] * group["lr_mult"]), decay, self.iteration)
+
+
+def _groups(learnables: Iterable[Learnable], weight_decay: float, rule: Rule) -> list[dict[str, Any]]:
+    """The learnables that an update must look at, put together by their factors."""
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for item in learnables:
+        decay = single(weight_decay * item.decay_mult)
+        if not item.lr_mult and (rule.rate_in_history or not decay):
+            continue
+        key = (item.lr_mult, decay)
+        group = groups.setdefault(key, {"params": [], "lr_mult": item.lr_mult, "decay": decay})
+        group["params"].append(item.tensor)
+    return list(groups.values())
+
+
+def _gradients(group: dict[str, Any]) -> Tensors:
+    return [torch.zeros_like(w) if w.grad is None else w.grad for w in group["params"]]

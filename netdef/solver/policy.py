@@ -1,0 +1,101 @@
+"""Which learning rate does an iteration get?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp, inf
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A learning rate policy of Caffe (source: sgd_solver.cpp, GetLearningRate), with i the iteration from 0.
+
+    | kind | rate |
+    | --- | --- |
+    | fixed | base_lr |
+    | step | base_lr * gamma ^ floor(i / stepsize) |
+    | exp | base_lr * gamma ^ i |
+    | inv | base_lr * (1 + gamma * i) ^ -power |
+    | multistep | base_lr * gamma ^ (number of stepvalues reached) |
+    | poly | base_lr * (1 - i / max_iter) ^ power |
+    | sigmoid | base_lr / (1 + exp(-gamma * (i - stepsize))) |
+
+    What Caffe rounds to single precision on the way is rounded here too, so that the rates are Caffe's to the bit.
+    """
+
+    kind: str
+    base_lr: float
+    gamma: float = 0.0
+    power: float = 0.0
+    stepsize: int = 0
+    stepvalues: tuple[int, ...] = ()
+    max_iter: int = 0
+
+    def current_step(self, iteration: int, before: int) -> int:
+        """How many drops have been made, given how many were made `before`.
+
+        multistep makes at most one drop an iteration, however many stepvalues are passed: after a resume with
+        other stepvalues it catches up one by one.
+        """
+        if self.kind == "step":
+            return iteration // self.stepsize
+        if self.kind == "multistep" and before < len(self.stepvalues) and iteration >= self.stepvalues[before]:
+            return before + 1
+        return before
+
+    def rate(self, iteration: int, step: int) -> float:
+        """The rate of `iteration` when `step` drops have been made."""
+        return single(POLICIES[self.kind](self, iteration, step))
+
+
+def single(value: float) -> float:
+    """`value` rounded to single precision, as Caffe holds it; infinite where it is out of range."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+def _power(base: float, exponent: float) -> float:
+    """base ^ exponent of a base that is not negative, infinite where it is out of range."""
+    try:
+        return float(base**exponent)
+    except (OverflowError, ZeroDivisionError):
+        return inf
+
+
+def _inverse(p: Policy, i: int) -> float:
+    return p.base_lr * single(_power(single(1 + single(p.gamma * single(i))), -p.power))
+
+
+def _polynomial(p: Policy, i: int) -> float:
+    left = single(1 - single(single(i) / single(p.max_iter)))
+    return p.base_lr * single(_power(max(left, 0.0), p.power))
+
+
+def _sigmoid(p: Policy, i: int) -> float:
+    exponent = single(-p.gamma * single(i - p.stepsize))
+    return p.base_lr * single(1 / single(1 + single(exp(min(exponent, 700.0)))))
+
+
+POLICIES: dict[str, Callable[[Policy, int, int], float]] = {
+    "fixed": lambda p, i, step: p.base_lr,
+    "step": lambda p, i, step: p.base_lr * _power(p.gamma, step),
+    "exp": lambda p, i, step: p.base_lr * _power(p.gamma, i),
+    "inv": lambda p, i, step: _inverse(p, i),
+    "multistep": lambda p, i, step: p.base_lr * _power(p.gamma, step),
+    "poly": lambda p, i, step: _polynomial(p, i),
+    "sigmoid": lambda p, i, step: _sigmoid(p, i),
+}
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "fixed": (),
+    "step": ("gamma", "stepsize"),
+    "exp": ("gamma",),
+    "inv": ("gamma", "power"),
+    "multistep": ("gamma", "stepvalue"),
+    "poly": ("power", "max_iter"),
+    "sigmoid": ("gamma", "stepsize"),
+}
+"""The fields without which a policy means nothing."""

@@ -1,0 +1,72 @@
+"""How does a run keep its random numbers to itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Randomness:
+    """The random state of one run. Layers such as Dropout draw from torch's own generators: `active` lends them this
+    run's state, so that neither the caller nor another run in the same process disturbs it or is disturbed.
+    """
+
+    def __init__(self, seed: int | None, device: torch.device) -> None:
+        self.seed = seed if seed is not None else int(np.random.SeedSequence().generate_state(1)[0])
+        self.device = device
+        self.fillers = np.random.default_rng(self.seed)
+        self._state = _seeded(self.seed, device)
+        self._depth = 0
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Draw from this run's state inside the block, which may be entered again within itself."""
+        self._depth += 1
+        outside = _states(self.device) if self._depth == 1 else None
+        if outside:
+            _set(self._state, self.device)
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if outside:
+                self._state = _states(self.device)
+                _set(outside, self.device)
+
+    def arrays(self) -> dict[str, NDArray[np.uint8]]:
+        """The state, to be saved; inside an `active` block it is that of now."""
+        state = _states(self.device) if self._depth else self._state
+        return {name: tensor.numpy() for name, tensor in state.items()}
+
+    def restore(self, arrays: dict[str, NDArray[np.uint8]]) -> None:
+        """Go on from a saved state; of a generator that it lacks the state stays."""
+        known = {name: torch.from_numpy(np.array(arrays[name])) for name in self._state if name in arrays}
+        self._state = {**self._state, **known}
+        if self._depth:
+            _set(self._state, self.device)
+
+
+def _seeded(seed: int, device: torch.device) -> dict[str, Tensor]:
+    generator = torch.Generator("cpu").manual_seed(seed)
+    state = {"cpu": generator.get_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
+    return state
+
+
+def _states(device: torch.device) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

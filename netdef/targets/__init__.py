@@ -1,0 +1,1 @@
+"""Floor 6: what a Graph is lowered to."""

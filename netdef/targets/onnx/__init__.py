@@ -1,0 +1,20 @@
+"""Floor 6: from the graph to an ONNX model. Nothing here runs a model; `netdef.deploy` does."""
+
+from netdef.targets.onnx.batch import input_batch, sizes
+from netdef.targets.onnx.emit import Emission, emit, netdef_version
+from netdef.targets.onnx.opset import DEFAULT_OPSET, OLDEST_OPSET, newest_known
+from netdef.targets.onnx.save import EXTERNAL_DATA_LIMIT, data_file, save
+
+__all__ = [
+    "DEFAULT_OPSET",
+    "EXTERNAL_DATA_LIMIT",
+    "OLDEST_OPSET",
+    "Emission",
+    "data_file",
+    "emit",
+    "input_batch",
+    "netdef_version",
+    "newest_known",
+    "save",
+    "sizes",
+]

@@ -1,0 +1,212 @@
+"""From the graph to an ONNX model: not traced, so that names are the prototxt's and the bytes the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.ir import Blob, Graph, Node, Shape
+from netdef.layers import Layer, Unsupported
+from netdef.layers.record import Value
+from netdef.targets.onnx.batch import batched, sizes
+from netdef.targets.onnx.builder import Array, Builder, Op
+
+BATCH = "batch"
+"""The name of the free batch axis in the model's inputs and outputs."""
+
+
+@dataclass(slots=True)
+class Emission:
+    """A model while it is being written.
+
+    Attributes:
+        graph: what is emitted.
+        opset: version of the operator set.
+        shapes: shape of each blob by id, None where the batch decides.
+        batched: the blobs whose first axis is the free batch.
+        names: the name of each blob in the model, by id.
+        initializers: the name of each parameter's tensor, by the parameter's id.
+        taken: every name in use.
+    """
+
+    graph: Graph
+    opset: int
+    shapes: dict[str, Shape]
+    batched: frozenset[str]
+    names: dict[str, str] = field(default_factory=dict)
+    initializers: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    tensors: list[onnx.TensorProto] = field(default_factory=list)
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def fresh(self, wish: str) -> str:
+        """`wish`, or `wish_1` and so on if that is taken."""
+        name, count = wish, 0
+        while name in self.taken:
+            count += 1
+            name = f"{wish}_{count}"
+        self.taken.add(name)
+        return name
+
+
+def emit(
+    graph: Graph,
+    arrays: Mapping[str, Array],
+    *,
+    opset: int,
+    batch: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """The model of `graph` (in its deploy form) with the parameters `arrays`, by their ids, in Caffe's shapes.
+
+    Inputs and blobs bear the graph's ids, parameters theirs (``conv1.weight``, once each however often shared), nodes
+    their layer's name and the place it was written at. The batch axis is free unless `batch` fixes it. Only ai.onnx
+    operators are used; equal arguments give equal bytes.
+
+    Raises:
+        NetdefError: a layer has no meaning in ONNX (ND0901), a size is unknown (ND0904), the batch cannot be free
+            (ND0905), there is nothing to compute (ND0906).
+    """
+    _require_work(graph)
+    shapes = sizes(graph, batch)
+    emission = Emission(graph, opset, shapes, batched(graph, shapes) if batch is None else frozenset())
+    _reserve(emission)
+    for param in graph.params.values():
+        array = np.ascontiguousarray(arrays[param.id], np.float32)
+        emission.tensors.append(numpy_helper.from_array(array, emission.initializers[param.id]))
+    for node in graph.nodes:
+        if not _is_input(graph, node):
+            _emit_node(emission, node)
+    if emission.found:
+        raise NetdefError(emission.found)
+    return _model(emission, dict(metadata or {}))
+
+
+def netdef_version() -> str:
+    """The installed netdef's version; a bare checkout has none."""
+    try:
+        return version("netdef")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _require_work(graph: Graph) -> None:
+    if not graph.outputs or all(_is_input(graph, node) for node in graph.nodes):
+        raise NetdefError([error("ND0906", f'net "{graph.name}" computes nothing that could be exported')])
+
+
+def _is_input(graph: Graph, node: Node) -> bool:
+    return not node.bottoms and any(blob in graph.inputs for blob in node.tops)
+
+
+def _reserve(emission: Emission) -> None:
+    """Give blobs and parameters their names before anything else can take them."""
+    for id in emission.shapes:
+        emission.names[id] = emission.fresh(id)
+    for id in emission.graph.params:
+        emission.initializers[id] = emission.fresh(id)
+
+
+def _emit_node(emission: Emission, node: Node) -> None:
+    builder = Builder(
+        node.id,
+        node.layer.params(tuple(emission.shapes[blob.id] for blob in node.bottoms)),
+        node.params,
+        emission.initializers,
+        opset=emission.opset,
+        phase=emission.graph.phase,
+        fresh=emission.fresh,
+    )
+    bottoms = tuple(Value(emission.names[blob.id], emission.shapes[blob.id]) for blob in node.bottoms)
+    try:
+        tops = cast(Layer, node.layer).onnx(builder, bottoms)
+    except Unsupported as why:
+        emission.found.append(_unsupported(node, why))
+        return
+    _name_tops(emission, node, builder, tops)
+    emission.tensors += [numpy_helper.from_array(array, name) for name, array in builder.constants.items()]
+    emission.nodes += _protos(node, builder.ops, emission)
+
+
+def _unsupported(node: Node, why: Unsupported) -> Diagnostic:
+    span = node.places.type or node.places.layer
+    return error(why.code, f'"{node.name}": {why}', span=span, help=why.help)
+
+
+def _name_tops(emission: Emission, node: Node, builder: Builder, tops: tuple[Value, ...]) -> None:
+    """Rename what the rule returned to the blobs' names; what it only handed through gets an Identity."""
+    final: dict[str, str] = {}
+    made = {name for op in builder.ops for name in op.outputs}
+    for blob, top in zip(node.tops, tops, strict=True):
+        name = emission.names[blob.id]
+        if top.name in made and top.name not in final:
+            final[top.name] = name
+        else:
+            builder.ops.append(Op("Identity", (top.name,), (name,), ()))
+    builder.ops[:] = [
+        Op(
+            op.type,
+            tuple(final.get(name, name) for name in op.inputs),
+            tuple(final.get(name, name) for name in op.outputs),
+            op.attributes,
+        )
+        for op in builder.ops
+    ]
+
+
+def _protos(node: Node, ops: list[Op], emission: Emission) -> list[onnx.NodeProto]:
+    """The layer's nodes: the one that makes its first top bears its name, the others `name/Type`."""
+    span = node.places.layer
+    doc = f"{Path(span.source.name).name}:{span.line}" if span else None
+    top = emission.names[node.tops[0].id] if node.tops else None
+    used: dict[str, int] = {}
+    protos = []
+    for op in ops:
+        name = node.id if top in op.outputs else f"{node.id}/{op.type}"
+        used[name] = used.get(name, 0) + 1
+        unique = name if used[name] == 1 else f"{name}_{used[name] - 1}"
+        proto = helper.make_node(op.type, op.inputs, op.outputs, name=unique, doc_string=doc)
+        proto.attribute.extend(helper.make_attribute(key, value) for key, value in op.attributes)
+        protos.append(proto)
+    return protos
+
+
+def _model(emission: Emission, metadata: dict[str, str]) -> onnx.ModelProto:
+    graph = emission.graph
+    ends = {blob.id for blob in (*graph.inputs, *graph.outputs)}
+    inner = [blob for blob in graph.blobs.values() if blob.id not in ends and emission.shapes[blob.id].ranked]
+    proto = helper.make_graph(
+        emission.nodes,
+        graph.name or "net",
+        [_info(emission, blob) for blob in graph.inputs],
+        [_info(emission, blob) for blob in graph.outputs],
+        emission.tensors,
+        value_info=[_info(emission, blob) for blob in inner],
+    )
+    opsets = [helper.make_opsetid("", emission.opset)]
+    model = helper.make_model(
+        proto,
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="netdef",
+        producer_version=netdef_version(),
+    )
+    helper.set_model_props(model, dict(sorted(metadata.items())))
+    return model
+
+
+def _info(emission: Emission, blob: Blob) -> onnx.ValueInfoProto:
+    shape = emission.shapes[blob.id]
+    dims: list[int | str | None] | None = None if shape.dims is None else list(shape.dims)
+    if dims and blob.id in emission.batched:
+        dims[0] = BATCH
+    return helper.make_tensor_value_info(emission.names[blob.id], onnx.TensorProto.FLOAT, dims)

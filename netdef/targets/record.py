@@ -1,0 +1,110 @@
+"""The torch recording of a whole graph, which the FX module and the ejected source are both made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.ir import Blob, Graph, Node
+from netdef.layers import Layer, Unsupported
+from netdef.layers.record import Call, TorchRecorder, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Every call of a graph in order, and which value each blob is.
+
+    Attributes:
+        inputs: the blobs that come from outside, each with the value it enters as.
+        calls: the steps, in order.
+        values: the value of every blob, by blob id.
+        loss: the sum of the weighted losses; None in a graph without any.
+    """
+
+    inputs: tuple[tuple[Blob, Value], ...]
+    calls: tuple[Call, ...]
+    values: dict[str, Value]
+    loss: Value | None
+
+
+def record(graph: Graph) -> Recording:
+    """Record all nodes of a graph.
+
+    Raises:
+        NetdefError: layers without a rule for torch, all of them at once.
+    """
+    recorder = _Recorder()
+    for node in graph.nodes:
+        recorder.node(graph, node)
+    loss = recorder.total(graph)
+    if recorder.found:
+        raise NetdefError(recorder.found)
+    return Recording(tuple(recorder.inputs), tuple(recorder.calls), recorder.values, loss)
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.inputs: list[tuple[Blob, Value]] = []
+        self.calls: list[Call] = []
+        self.values: dict[str, Value] = {}
+        self.found: list[Diagnostic] = []
+        self._learning: set[str] = set()
+        self._used: Counter[str] = Counter()
+
+    def node(self, graph: Graph, node: Node) -> None:
+        layer = cast(Layer, node.layer)
+        if layer.is_source:
+            self._enter(node.tops)
+            return
+        specs = layer.params(tuple(blob.shape for blob in node.bottoms))
+        g = TorchRecorder(node.id, graph.phase, specs, self._fresh)
+        bottoms = tuple(self._bottom(g, node, index) for index in range(len(node.bottoms)))
+        try:
+            tops = layer.torch(g, bottoms)
+        except Unsupported as refusal:
+            self.found.append(error(refusal.code, f"{refusal}", span=node.places.type, help=refusal.help))
+            tops = tuple(Value(self._fresh(node.id)) for _ in node.tops)
+        self.calls += g.calls
+        self.values.update(
+            (blob.id, Value(value.name, blob.shape)) for blob, value in zip(node.tops, tops, strict=True)
+        )
+        if any(node.propagate) or any(param.lr_mult for param in node.params):
+            self._learning.update(blob.id for blob in node.tops)
+
+    def _enter(self, tops: Iterable[Blob]) -> None:
+        for blob in tops:
+            value = Value(self._fresh(blob.name), blob.shape)
+            self.inputs.append((blob, value))
+            self.values[blob.id] = value
+
+    def _bottom(self, g: TorchRecorder, node: Node, index: int) -> Value:
+        """The value a node reads, cut from the gradient where the graph says that none flows back."""
+        blob = node.bottoms[index]
+        value = self.values[blob.id]
+        if node.propagate[index] or blob.id not in self._learning:
+            return value
+        return Value(cast(Value, g.torch.detach(value)).name, blob.shape)
+
+    def total(self, graph: Graph) -> Value | None:
+        """Record the sum of the weighted losses, each summed over its elements as Caffe does."""
+        g = TorchRecorder("loss", graph.phase, (), self._fresh)
+        total: Value | None = None
+        for blob, weight in graph.losses():
+            term = self.values[blob.id]
+            if blob.shape.dims != ():
+                term = g.torch.sum(term)
+            if weight != 1:
+                term = g.torch.mul(term, weight)
+            total = term if total is None else g.torch.add(total, term)
+        self.calls += g.calls
+        return total
+
+    def _fresh(self, name: str) -> str:
+        """A Python identifier made of a layer's or blob's name, used once."""
+        stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+        stem = f"_{stem}" if not stem or stem[0].isdigit() else stem
+        self._used[stem] += 1
+        return stem if self._used[stem] == 1 else f"{stem}_{self._used[stem]}"

@@ -1,0 +1,180 @@
+"""From a Graph to a torch module: the recording as an fx.Graph, and parameters filled by Caffe's fillers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from netdef.ir import Graph, Node, Param
+from netdef.ir.fill import fill
+from netdef.layers.record import Call, Value
+from netdef.targets.record import Recording, record
+from netdef.targets.torch.names import module_names
+
+
+_KEPT = frozenset({"placeholder", "output", "call_module"})
+"""FX operations that stay though nothing reads them: a module may keep statistics or a recurrent state."""
+
+
+def build_module(
+    graph: Graph,
+    *,
+    outputs: Sequence[str] | None = None,
+    with_loss: bool = False,
+    rng: np.random.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> fx.GraphModule:
+    """Build the module that computes a graph.
+
+    Args:
+        graph: a compiled net; the sizes of its parameters must be known.
+        outputs: ids of the blobs to return; the graph's outputs if None.
+        with_loss: return ``(outputs, loss)``, the loss being Σ loss_weight * sum(top); else the outputs alone.
+        rng: where the fillers draw from; a fresh one if None.
+        device: where the parameters live.
+
+    Returns:
+        A module that takes one keyword argument for each input (`module.meta["inputs"]` maps blob ids to argument
+        names) and returns a dict from blob id to tensor. TRAIN graphs come in `train()` mode, others in `eval()`.
+        Its state_dict has plain names (``conv1.weight``); BatchNorm's statistics are buffers.
+
+    Raises:
+        NetdefError: a layer has no rule for torch.
+    """
+    recording = record(graph)
+    names = module_names(graph)
+    root = nn.Module()
+    for name, child in _children(graph, recording, names):
+        root.add_module(name, child)
+    _fill(graph, root, names, rng or np.random.default_rng(), torch.device(device))
+    wanted = [blob.id for blob in graph.outputs] if outputs is None else list(outputs)
+    module = fx.GraphModule(root, _fx_graph(recording, names, wanted, with_loss), class_name="Net")
+    module.meta["inputs"] = {blob.id: value.name for blob, value in recording.inputs}
+    module.meta["modules"] = names
+    return module.train(graph.phase == "TRAIN").to(device)
+
+
+def tensors(module: nn.Module, graph: Graph) -> dict[str, Tensor]:
+    """The parameters and statistics of a built module by Param id, in the order of Caffe's learnable parameters."""
+    names = _modules(module)
+    found: dict[str, Tensor] = {}
+    for node in graph.nodes:
+        for param in node.params:
+            if param.id not in found:
+                found[param.id] = getattr(module.get_submodule(names[node.id]), _attribute(node, param))
+    return found
+
+
+def share(owner: nn.Module, owner_graph: Graph, module: nn.Module, graph: Graph) -> None:
+    """Let a test net use the train net's parameters, by layer name (Caffe's ShareTrainedLayersWith)."""
+    theirs = tensors(owner, owner_graph)
+    for node in graph.nodes:
+        if node.id not in owner_graph.layers:
+            continue
+        child = module.get_submodule(_modules(module)[node.id]) if node.params else module
+        for spec_owner, param in zip(owner_graph.layers[node.id].params, node.params, strict=False):
+            _assign(child, _attribute(node, param), theirs[spec_owner.id], param)
+
+
+def _modules(module: nn.Module) -> dict[str, str]:
+    return cast(dict[str, str], module.meta["modules"])  # type: ignore[index]
+
+
+def _attribute(node: Node, param: Param) -> str:
+    """The name of a parameter in the module of a node; a shared one keeps the sharer's own name for it."""
+    specs = node.layer.params(tuple(blob.shape for blob in node.bottoms))
+    return specs[[p.id for p in node.params].index(param.id)].name
+
+
+def _children(graph: Graph, recording: Recording, names: dict[str, str]) -> Iterator[tuple[str, nn.Module]]:
+    """A submodule for each node that has parameters or records a module."""
+    constructed = {call.owner: call for call in recording.calls if call.kind == "module"}
+    for node in graph.nodes:
+        if node.id in constructed:
+            yield names[node.id], _construct(constructed[node.id])
+        elif node.params:
+            yield names[node.id], nn.Module()
+
+
+def _construct(call: Call) -> nn.Module:
+    """A module as recorded; torch's own start on the meta device: the fillers make their values."""
+    kind = cast(Callable[..., nn.Module], resolve(call.target))
+    kwargs = dict(call.kwargs)
+    if not call.target.startswith("torch."):
+        return kind(*call.args, **kwargs)
+    with torch.device("meta"):
+        return kind(*call.args, **kwargs)
+
+
+def _fill(
+    graph: Graph, root: nn.Module, names: dict[str, str], rng: np.random.Generator, device: torch.device
+) -> None:
+    """Give every node's submodule its parameters, a shared one to all that share it."""
+    made: dict[str, Tensor] = {}
+    for node in graph.nodes:
+        for param in node.params:
+            if param.id not in made:
+                values = fill(param.spec.filler, param.spec.shape.known_sizes(), rng)
+                made[param.id] = _parameter(param, torch.from_numpy(values).to(device))
+            _assign(root.get_submodule(names[node.id]), _attribute(node, param), made[param.id], param)
+
+
+def _parameter(param: Param, values: Tensor) -> Tensor:
+    return values if param.spec.statistic else nn.Parameter(values, requires_grad=param.lr_mult != 0)
+
+
+def _assign(module: nn.Module, name: str, tensor: Tensor, param: Param) -> None:
+    if param.spec.statistic:
+        module.register_buffer(name, tensor)
+    else:
+        module.register_parameter(name, cast(nn.Parameter, tensor))
+
+
+def _fx_graph(recording: Recording, names: dict[str, str], wanted: list[str], with_loss: bool) -> fx.Graph:
+    graph = fx.Graph()
+    made: dict[str, fx.Node] = {}
+    for _, value in recording.inputs:
+        made[value.name] = graph.placeholder(value.name, default_value=None)
+    for call in recording.calls:
+        made[call.result.name] = _emit(graph, call, names, made)
+    outputs = {blob: made[recording.values[blob].name] for blob in wanted}
+    loss = made[recording.loss.name] if recording.loss else None
+    graph.output((outputs, loss) if with_loss else outputs)
+    graph.eliminate_dead_code(lambda node: node.op in _KEPT)
+    graph.lint()
+    return graph
+
+
+def _emit(graph: fx.Graph, call: Call, names: dict[str, str], made: dict[str, fx.Node]) -> fx.Node:
+    args = _lower(call.args, made)
+    if call.kind == "param":
+        return graph.get_attr(f"{names[call.owner]}.{call.target}")
+    if call.kind == "module":
+        return graph.call_module(names[call.owner], _lower(call.inputs, made))
+    target = operator.getitem if call.kind == "item" else resolve(call.target)
+    return graph.call_function(cast(Callable[..., Any], target), args, _lower(dict(call.kwargs), made))
+
+
+def _lower(value: Any, made: dict[str, fx.Node]) -> Any:
+    """Recorded arguments with the FX nodes in the place of Values."""
+    if isinstance(value, Value):
+        return made[value.name]
+    if isinstance(value, dict):
+        return {key: _lower(item, made) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(_lower(item, made) for item in value)
+    return value
+
+
+@cache
+def resolve(target: str) -> Any:
+    """The function or class behind a dotted name."""
+    module, _, name = target.rpartition(".")
+    return getattr(import_module(module), name)

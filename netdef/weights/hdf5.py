@@ -1,0 +1,150 @@
+"""How are weights read from and written to Caffe's HDF5, with nothing reached outside the file?
+
+Layout (Caffe: Net::ToHDF5, src/caffe/net.cpp): group `/data`, in it a group for each layer, also for one
+without parameters, in that a float dataset "0", "1", … for each blob; gradients likewise in `/diff`. A
+shared weight is with its owner alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+
+from netdef.files import replacing
+from netdef.weights.blob import MAX_AXES, Floats, to_float32
+from netdef.weights.faults import Damaged, PathLike, blob_place, inside, reported
+from netdef.weights.model import LayerWeights, Weights, is_index
+
+_MAX_NODES = 100_000
+_MAX_DEPTH = 16
+# What all datasets together may take. Caffe compresses nothing, and trained weights hardly shrink.
+_FREE_BYTES, _MAX_GROWTH = 64 << 20, 32
+
+
+class Reader:
+    """Reads datasets of one file, each once, within what its size makes believable."""
+
+    __slots__ = ("_bytes_left", "_nodes_left", "_seen", "root")
+
+    def __init__(self, root: h5py.File, size: int) -> None:
+        self.root = root
+        self._bytes_left = max(_FREE_BYTES, _MAX_GROWTH * size)
+        self._nodes_left = _MAX_NODES
+        self._seen: dict[int, Floats] = {}
+
+    def open(self, group: h5py.Group, name: str, depth: int = 0) -> Any:
+        """The group or dataset `name` in `group`, by hard and soft links of this file alone."""
+        self._nodes_left -= 1
+        if depth > _MAX_DEPTH or self._nodes_left < 0:
+            raise Damaged(f'links without end at "{group.name}/{name}"', code="ND0608")
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            raise Damaged(f'"{group.name}/{name}" links to another file, "{link.filename}"', code="ND0605")
+        if not isinstance(link, h5py.SoftLink):
+            return group[name]
+        found: Any = self.root if link.path.startswith("/") else group
+        for part in filter(None, link.path.split("/")):
+            if not isinstance(found, h5py.Group):
+                raise Damaged(f'"{group.name}/{name}" links to nowhere, "{link.path}"', code="ND0605")
+            found = self.open(found, part, depth + 1)
+        return found
+
+    def floats(self, dataset: h5py.Dataset) -> Floats:
+        """A numeric dataset as float32; one with several names is read once."""
+        address = h5py.h5o.get_info(dataset.id).addr
+        if address not in self._seen:
+            _check(dataset)
+            self._bytes_left -= prod(dataset.shape) * max(4, dataset.dtype.itemsize)
+            if self._bytes_left < 0:
+                message = f"the shape {dataset.shape} is out of proportion to the file's size"
+                raise Damaged(message, code="ND0608")
+            self._seen[address] = to_float32(np.asarray(dataset[()]))
+        return self._seen[address]
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Reader]:
+    """A reader of the HDF5 file at `path`; whatever the library objects to in the block becomes Damaged."""
+    size = Path(path).stat().st_size
+    try:
+        with h5py.File(path, "r") as root:
+            yield Reader(root, size)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as fault:
+        raise Damaged(f"HDF5: {_first_line(fault)}") from fault
+
+
+def read(path: str) -> Weights:
+    """The weights in `/data`, layers in the order of their names (the order that HDF5 keeps)."""
+    with opened(path) as reader:
+        data = reader.open(reader.root, "data")
+        if not isinstance(data, h5py.Group):
+            raise Damaged("/data is not a group", code="ND0605")
+        layers = tuple(_layers(reader, data, "", (h5py.h5o.get_info(data.id).addr,)))
+    return Weights(path, "hdf5", layers)
+
+
+def write_hdf5(path: PathLike, layers: Iterable[LayerWeights]) -> None:
+    """Write `layers` as Caffe's HDF5, whole or not at all.
+
+    A blob goes under its index: its place, or its key where that is one, so that a layer whose first weight
+    is shared and stored elsewhere is LayerWeights(…, keys=("1",)). Errors: ND0601 where the system refuses.
+    """
+    with reported(path), replacing(path) as stream, h5py.File(stream, "w") as root:
+        root.create_group("data")
+        for layer in layers:
+            indices = layer.blob_keys if layer.keys_are_indices else tuple(map(str, range(len(layer.blobs))))
+            _write_group(root, f"data/{layer.name}", dict(zip(indices, layer.blobs, strict=True)))
+            diffs = zip(indices, layer.diffs, strict=True) if layer.diffs else ()
+            stored = {index: diff for index, diff in diffs if diff is not None}
+            if stored:
+                _write_group(root, f"diff/{layer.name}", stored)
+
+
+def numbered(group: h5py.Group) -> list[str]:
+    """The names in `group` that are numbers, in their order."""
+    return sorted(filter(is_index, group), key=int)
+
+
+def _write_group(root: h5py.File, name: str, blobs: Mapping[str, Floats]) -> None:
+    group = root.require_group(name)
+    for index, data in blobs.items():
+        group.create_dataset(index, data=np.asarray(data, "<f4"))
+
+
+def _layers(reader: Reader, group: h5py.Group, name: str, above: tuple[int, ...]) -> Iterator[LayerWeights]:
+    """The layer of `group`, and those in groups below it: a layer's name may hold slashes."""
+    found = {key: reader.open(group, key) for key in group}
+    groups = {key: node for key, node in found.items() if isinstance(node, h5py.Group)}
+    blobs = {key: found[key] for key in numbered(group) if isinstance(found[key], h5py.Dataset)}
+    if name and (blobs or not groups):
+        yield _layer(reader, name, blobs)
+    for key, node in groups.items():
+        address = h5py.h5o.get_info(node.id).addr
+        if address in above or len(above) > _MAX_DEPTH:
+            raise Damaged(f'the group "{node.name}" lies in itself', code="ND0608")
+        yield from _layers(reader, node, f"{name}/{key}" if name else key, (*above, address))
+
+
+def _layer(reader: Reader, name: str, blobs: Mapping[str, h5py.Dataset]) -> LayerWeights:
+    arrays: list[Floats] = []
+    for key, dataset in blobs.items():
+        with inside(blob_place(name, key)):
+            arrays.append(reader.floats(dataset))
+    return LayerWeights(name, "", tuple(arrays), keys=tuple(blobs))
+
+
+def _check(dataset: h5py.Dataset) -> None:
+    if dataset.is_virtual or dataset.external:
+        raise Damaged("its numbers are in another file", code="ND0605")
+    if dataset.shape is None or len(dataset.shape) > MAX_AXES or dataset.dtype.kind not in "fiu":
+        raise Damaged(f"a dataset of {dataset.dtype} and shape {dataset.shape} is no blob", code="ND0605")
+
+
+def _first_line(fault: Exception) -> str:
+    return str(fault.args[0] if fault.args else fault).strip("'\"").splitlines()[0]
