@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netdef.api import build, export_onnx, load_net, read_weights
     from netdef.diagnostics import NetdefError
-    from netdef.solver import Solver
+    from netdef.solver.loop import Solver
 
 __all__ = ["NetdefError", "Solver", "build", "export_onnx", "load_net", "read_weights"]
 
-_HOME = {"NetdefError": "netdef.diagnostics", "Solver": "netdef.solver"}
+_HOME = {"NetdefError": "netdef.diagnostics", "Solver": "netdef.solver.loop"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ def load_net(
         NetdefError: its `diagnostics` say all that is wrong.
     """
     given = {name: Shape(tuple(sizes)) for name, sizes in (shapes or {}).items()}
-    return load(path, Options(phase, level, tuple(stages), given, prober(Path(path).parent)))
+    return load(path, Options(phase, level, tuple(stages), given, prober(path)))
 
 
 def build(

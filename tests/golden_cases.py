@@ -42,10 +42,13 @@ def group(held: Arrays, kind: str) -> Arrays:
     return {key.removeprefix(f"{kind}."): value for key, value in held.items() if key.startswith(f"{kind}.")}
 
 
-def assert_close(actual: Any, expected: NDArray[Any], tolerance: float, what: str) -> None:
-    """The largest difference, relative to the largest magnitude that is expected, is within the tolerance."""
+def assert_close(actual: Any, expected: NDArray[Any], tolerance: float, what: str, terms: float = 1e-3) -> None:
+    """The largest difference, relative to the largest magnitude that is expected, is within the tolerance.
+
+    `terms` is the size of what was summed up, where a sum cancels to nearly nothing.
+    """
     actual = np.asarray(actual, np.float64)
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, Caffe's is {expected.shape}"
     difference = float(np.max(np.abs(actual - expected), initial=0.0))
-    scale = max(float(np.max(np.abs(expected), initial=0.0)), 1e-3)
+    scale = max(float(np.max(np.abs(expected), initial=0.0)), terms)
     assert difference <= tolerance * scale, f"{what}: off by {difference:.3g} where values reach {scale:.3g}"

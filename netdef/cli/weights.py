@@ -13,8 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from netdef.cli import report
-from netdef.weights import read_blob, read_run_state, read_solverstate, read_weights, write_solverstate, write_weights
-from netdef.weights.blob import Floats, shape_text
+from netdef.weights import (
+    Floats,
+    read_blob,
+    read_run_state,
+    read_solverstate,
+    read_weights,
+    write_solverstate,
+    write_weights,
+)
+from netdef.weights.blob import shape_text
+from netdef.weights.faults import wrong
 from netdef.weights.model import LayerWeights, Weights
 from netdef.weights.read import BLOB, RUN_STATE, STATE, kind_of
 from netdef.weights.stats import distance, stats
@@ -80,6 +89,8 @@ def convert(source: str, target: str) -> None:
     Weights: .caffemodel, .h5 (Caffe's HDF5), .safetensors. A solver state: .solverstate, .solverstate.h5.
     """
     if kind_of(source) == STATE:
+        if not target.endswith((".solverstate", ".h5")):
+            raise wrong("ND0616", target, "a solver state goes to .solverstate or .solverstate.h5")
         state = read_solverstate(source)
         write_solverstate(target, state, as_hdf5=target.endswith(".h5"))
         click.echo(f"{target}: solver state at iteration {state.iter}")

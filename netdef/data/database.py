@@ -73,13 +73,10 @@ def open_database(path: Path, backend: Backend) -> Database:
     """
     _check_kind(path, backend)
     shared = _Shared.open(path.resolve(), backend)
-    try:
-        entries, walk = shared.handle.walk()
-        if not entries:
-            raise BadData("ND0504", f"{path}: the database is empty", help="fill it: `netdef data import`")
-    except BaseException:
+    entries, walk = shared.handle.walk()
+    if not entries:
         shared.close()
-        raise
+        raise BadData("ND0504", f"{path}: the database is empty", help="fill it: `netdef data import`")
     return Database(path, entries, walk, shared)
 
 
@@ -163,10 +160,10 @@ class _LmdbWalk:
         self.path = path
 
     def first(self) -> bool:
-        return self._try(self.cursor.first)
+        return bool(self._try(self.cursor.first))
 
     def next(self) -> bool:
-        return self._try(self.cursor.next)
+        return bool(self._try(self.cursor.next))
 
     def item(self) -> Record:
         key, value = self._try(self.cursor.item)

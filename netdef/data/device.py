@@ -23,7 +23,9 @@ def finish(top: Top, device: torch.device | str = "cpu", *, pin: bool = False) -
     return values * top.scale if top.scale != 1.0 else values
 
 
-def finish_all(tops: Sequence[Top], device: torch.device | str = "cpu", *, pin: bool = False) -> tuple[torch.Tensor, ...]:
+def finish_all(
+    tops: Sequence[Top], device: torch.device | str = "cpu", *, pin: bool = False
+) -> tuple[torch.Tensor, ...]:
     """All tops of a batch on the device."""
     return tuple(finish(top, device, pin=pin) for top in tops)
 

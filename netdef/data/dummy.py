@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from netdef.data.batch import Floats, Top
-from netdef.data.fill import fill
 from netdef.data.reader import FILL, Ticket, Work
 from netdef.ir import Filler
+from netdef.ir.fill import fill
 from netdef.layers.data import DummyData
 
 

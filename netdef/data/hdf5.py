@@ -1,4 +1,4 @@
-"""How are batches read from HDF5 files? (Caffe's HDF5Data layer.)"""
+"""How are batches read from HDF5 files, as by Caffe's HDF5Data layer?"""
 
 from __future__ import annotations
 
@@ -96,8 +96,9 @@ def describe_files(layer: HDF5Data, base_dir: Path | None) -> tuple[File, ...]:
 
 
 def describe(path: Path, datasets: tuple[str, ...]) -> File:
-    """Rows and sizes of the data sets in a file. BadData: ND0540 no HDF5 file, ND0541 a data set is missing, ND0542
-    their numbers of rows differ, ND0543 not numbers.
+    """Rows and sizes of the data sets in a file.
+
+    BadData: ND0540 no HDF5 file, ND0541 a data set is missing, ND0542 their numbers of rows differ, ND0543 not numbers.
     """
     with _open(path) as file:
         sets = [_dataset(file, name, path) for name in datasets]
@@ -124,7 +125,8 @@ def _check_memory(path: Path, needed: int) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
     if needed > memory:
         help = "split it into several files and list them all; one is in memory at a time"
-        raise BadData("ND0544", f"{path}: {needed:,} bytes to load, and {memory:,} bytes of memory", help=help, failed=True)
+        message = f"{path}: {needed:,} bytes to load, and {memory:,} bytes of memory"
+        raise BadData("ND0544", message, help=help, failed=True)
 
 
 def _open(path: Path) -> h5py.File:

@@ -1,4 +1,4 @@
-"""How are batches of images read from a list of files? (Caffe's ImageData layer.)"""
+"""How are batches of images read from a list of files, as by Caffe's ImageData layer?"""
 
 from __future__ import annotations
 

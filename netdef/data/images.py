@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ def decode_image(file: bytes, mode: int, what: str) -> NDArray[np.uint8]:
     bytes are no image, or one with more than 8 bits a channel. Source: Caffe's io.cpp, DecodeDatumToCVMat.
     """
     try:
-        image = cv2.imdecode(np.frombuffer(file, np.uint8), mode)
+        image: Any = cv2.imdecode(np.frombuffer(file, np.uint8), mode)
     except cv2.error as fault:
         raise BadData("ND0513", f"{what}: OpenCV cannot decode it: {fault.err}") from fault
     if image is None:

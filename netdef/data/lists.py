@@ -55,5 +55,5 @@ def _entry(path: Path, line: str, number: int) -> Entry:
     try:
         return Entry(line[: len(name)].rstrip(), int(label), number)
     except ValueError as fault:
-        help = "each line is a path, a space, and a whole number"
-        raise BadData("ND0530", f'{path}:{number}: expected a label at the end, found "{label[:40]}"', help=help) from fault
+        message = f'{path}:{number}: expected a label at the end, found "{label[:40]}"'
+        raise BadData("ND0530", message, help="each line is a path, a space, and a whole number") from fault

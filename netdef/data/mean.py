@@ -28,7 +28,8 @@ def read_mean(path: Path) -> Floats:
     values = np.array(blob.data or blob.double_data, np.float32)
     if len(shape) < 3 or math.prod(shape[:-3]) != 1 or math.prod(shape) != len(values) or not len(values):
         sizes = "x".join(map(str, shape)) or "no sizes"
-        raise BadData("ND0521", f"{path}: a mean image is 1xCxHxW; this file says {sizes} and holds {len(values):,} values")
+        found = f"this file says {sizes} and holds {len(values):,} values"
+        raise BadData("ND0521", f"{path}: a mean image is 1xCxHxW; {found}")
     return values.reshape(shape[-3:])
 
 

@@ -1,4 +1,4 @@
-"""How are batches cut from arrays that a program hands over? (Caffe's MemoryData layer.)"""
+"""How are batches cut from arrays that a program hands over, as by Caffe's MemoryData layer?"""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class MemoryReader:
         self._labels: Floats = np.empty(0, np.float32)
 
     def reset(self, images: ArrayLike, labels: ArrayLike) -> None:
-        """Take images (n, C, H, W) and n labels; n is a multiple of the batch. As in Caffe, they are not transformed."""
-        x, y = np.asarray(images, np.float32), np.asarray(labels, np.float32)
+        """Take images (n, C, H, W) and n labels; n a multiple of the batch. As in Caffe, they are not transformed."""
+        x, y = np.array(images, np.float32), np.array(labels, np.float32)
         if x.shape[1:] != self._row or y.size != len(x):
             expected = "x".join(map(str, ("n", *self._row)))
             found = f"{'x'.join(map(str, x.shape))} and {y.size} labels"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,13 @@ def probe(layer: Layer, *, base_dir: Path | None = None, name: str = "", span: S
         return Probed(_shapes(layer, base_dir))
     except BadData as fault:
         return Probed(None, as_error(fault, name, span).diagnostics)
+
+
+def prober(path: str | os.PathLike[str] | None) -> Callable[[Layer, str, Span | None], Probed]:
+    """The probe of a net file, or of any in a folder: sources are looked for in the working folder, then there."""
+    place = Path(path) if path is not None else None
+    base_dir = place if place is None or place.is_dir() else place.parent
+    return lambda layer, name, span: probe(layer, base_dir=base_dir, name=name, span=span)
 
 
 def _shapes(layer: Data | ImageData | HDF5Data, base_dir: Path | None) -> tuple[Sizes, ...]:

@@ -1,4 +1,4 @@
-"""How are batches of images read from a database? (Caffe's Data layer.)"""
+"""How are batches of images read from a database, as by Caffe's Data layer?"""
 
 from __future__ import annotations
 

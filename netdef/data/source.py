@@ -144,7 +144,8 @@ def _reader(layer: Layer, phase: Phase, base_dir: Path | None, labels: Labels) -
         return Hdf5Reader.open(layer, base_dir)
     if isinstance(layer, DummyData):
         return DummyReader(layer)
-    raise BadData("ND0560", f"netdef cannot read a {layer.type} layer's source yet", help="use Data, ImageData or HDF5Data")
+    help = "use Data, ImageData or HDF5Data"
+    raise BadData("ND0560", f"netdef cannot read a {layer.type} layer's source yet", help=help)
 
 
 def _whole(state: Mapping[str, int], key: str) -> int:

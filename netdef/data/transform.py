@@ -101,11 +101,9 @@ class Transformer:
     def _check(self, image: Array, name: str, first: Array, first_name: str) -> None:
         size = self.transform.crop_size
         if image.shape[0] != first.shape[0] or (not size and image.shape != first.shape):
-            raise BadData(
-                "ND0511",
-                f"{name} is {_sizes(image)} and {first_name} is {_sizes(first)}: one batch, one shape",
-                help="set `crop_size`, or resize the images when you import them" if image.shape[0] == first.shape[0] else "",
-            )
+            help = "set `force_color` or `force_gray`, or `crop_size`; or make them equal when you import them"
+            message = f"{name} is {_sizes(image)} and {first_name} is {_sizes(first)}: one batch, one shape"
+            raise BadData("ND0511", message, help=help)
         if size > min(image.shape[1:]):
             raise BadData("ND0520", f"{name} is {_sizes(image)}, smaller than `crop_size: {size}`")
         self._check_mean(image, name)

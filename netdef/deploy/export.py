@@ -119,8 +119,7 @@ def _save(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
     try:
         return save(model, path)
     except OSError as fault:
-        message = f"the model cannot be written: {fault.strerror}: {fault.filename or path}"
-        raise RunError([error("ND0914", message)]) from fault
+        raise RunError([error("ND0914", f"{path} cannot be written: {fault.strerror or fault}")]) from fault
 
 
 def _metadata(graph: Graph, weights: Sequence[PathLike], proof: Proof) -> dict[str, str]:

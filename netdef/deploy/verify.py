@@ -41,6 +41,7 @@ def prove(
     model: onnx.ModelProto,
     *,
     batch: int | None = None,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
     seed: int = 0,
     reference: bool = False,
     step: Step = silent,
@@ -49,20 +50,21 @@ def prove(
 
     First the checker and strict shape inference must accept the model. Then ONNX Runtime runs it twice at each batch
     size: with every inner blob as an output, and as it is (what the optimiser fuses is in the second alone).
-    `module` must give all blobs of `graph` in float32 on the CPU; `batch` is the model's fixed batch size, or None.
-    With `reference`, onnx's reference evaluator stands in for ONNX Runtime. `step` is told what is going on.
+    `module` must give all blobs of `graph` in float32 on the CPU; `batch` is the model's fixed batch size; `batch_sizes` are tried where
+    it has none. With `reference`, onnx's reference evaluator stands in for ONNX Runtime. `step` is told what is going on.
 
     Raises:
         RunError: the model is malformed (ND0907), does not run (ND0909), or parts from torch (ND0908).
     """
     step("checking")
     check(model)
-    shared = [blob.id for blob in graph.blobs.values() if blob not in graph.inputs]
+    made = {name for node in model.graph.node for name in node.output}
+    shared = [blob.id for blob in graph.blobs.values() if blob.id in made]
     open_ = runtime.exposing(model, shared)
     runners = [runtime.reference(open_)] if reference else [runtime.session(open_), runtime.session(model)]
     shapes = sizes(graph, batch)
     worst: dict[str, BlobError] = {}
-    tried = BATCH_SIZES if batch is None else (batch,)
+    tried = tuple(batch_sizes) if batch is None else (batch,)
     for size in tried:
         step(f"batch size {size}")
         feeds = trial(graph, shapes, size, seed + size)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
-from netdef.diagnostics import Diagnostic
+from netdef.diagnostics import Diagnostic, Span
 from netdef.ir import Node, Phase, Shape
 from netdef.layers import Layer
 from netdef.schema.where import Where
 
-Probe = Callable[[Layer], tuple[Shape, ...] | None]
-"""Asks a data layer's source for its shapes; None when the source is not there."""
+
+
+class Probed(Protocol):
+    """What a data layer's source tells of itself."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...] | None:
+        """One for each top; None where the source is not there or cannot be read."""
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What is wrong with it."""
+
+
+Probe = Callable[[Layer, str, Span | None], Probed]
+"""Asks a data layer's source for its shapes, given the layer's name and place for what it has to say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,10 +60,11 @@ class _Inference:
 
     def _probe(self, node: Node, declared: tuple[Shape, ...]) -> tuple[Shape, ...]:
         assert self.draft.options.probe is not None
-        probed = self.draft.options.probe(_layer(node))
-        if probed is None:
+        probed = self.draft.options.probe(_layer(node), node.id, node.places.layer)
+        self.draft.found.extend(probed.diagnostics)
+        if probed.shapes is None:
             return declared
-        return tuple(merge(a, b) or b for a, b in zip(declared, probed, strict=False))
+        return tuple(merge(a, Shape(b)) or Shape(b) for a, b in zip(declared, probed.shapes, strict=True))
 
     def _supply(self, node: Node, blob: Blob, shape: Shape) -> Shape:
         """The shape, completed by what the user supplied for the blob."""

@@ -39,8 +39,6 @@ class Sharing:
 
     def _param(self, written: Written, node: Node, index: int, spec: ParamSpec) -> Param:
         given = written.message.param[index] if index < len(written.message.param) else pb.ParamSpec()
-        if spec.statistic and given.HasField("lr_mult") and given.lr_mult != 0:
-            self._reject_rate(written, node, index)
         lr_mult = 0.0 if spec.statistic else given.lr_mult
         param = Param(f"{node.id}.{spec.name}", spec, lr_mult, given.decay_mult, given.name)
         if given.name in self.owners:
@@ -90,11 +88,3 @@ class Sharing:
         labels = (Label(place, "the owner"),) if place else ()
         span = written.where.name("param", index)
         self.draft.found.append(error(code, message, span=span, labels=labels, help=help))
-
-    def _reject_rate(self, written: Written, node: Node, index: int) -> None:
-        message = f'"{node.id}" keeps statistics in parameter {index}; no gradient trains it, so its `lr_mult` must be 0'
-        span = written.where.sub("param", index).field("lr_mult")
-        help = (
-            "remove the `param` fields; to train a scale and shift, add a Scale layer with `bias_term: true`"
-        )
-        self.draft.found.append(error("ND0318", message, span=span, help=help))

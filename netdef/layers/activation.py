@@ -109,7 +109,11 @@ class PReLU(Elementwise):
         """The bottom's shape, which needs a channel axis."""
         (x,) = bottoms
         if x.ranked and x.rank < 2:
-            raise Mismatch(f"PReLU needs at least 2 axes (the second being the channels), found {x.rank} ({x})", bottom=0, code="ND0464")
+            raise Mismatch(
+                f"PReLU needs at least 2 axes (the second being the channels), found {x.rank} ({x})",
+                bottom=0,
+                code="ND0464",
+            )
         return bottoms
 
     def params(self, bottoms: tuple[Shape, ...]) -> tuple[ParamSpec, ...]:
@@ -197,7 +201,10 @@ class Swish(Elementwise):
 @layer("Clip")
 @dataclass(frozen=True, slots=True)
 class Clip(Elementwise):
-    """``max(min, min(x, max))``; the gradient passes where x is at a bound, as in torch. Source: Caffe's clip_layer.cpp."""
+    """``max(min, min(x, max))``; the gradient passes where x is at a bound, as in torch.
+
+    Source: Caffe's clip_layer.cpp.
+    """
 
     min: float
     max: float
@@ -251,7 +258,10 @@ class Threshold(Elementwise):
 @layer("Dropout")
 @dataclass(frozen=True, slots=True)
 class Dropout(Elementwise):
-    """In training: 0 with probability r, ``x / (1 - r)`` otherwise. In testing: x. Source: Caffe's dropout_layer.cpp."""
+    """In training: 0 with probability r, ``x / (1 - r)`` otherwise. In testing: x.
+
+    Source: Caffe's dropout_layer.cpp.
+    """
 
     dropout_ratio: float
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from netdef.ir import UNKNOWN, Dim, Filler, ParamSpec, Shape, product
 from netdef.layers.axes import alike, canonical, held, plural
@@ -171,11 +171,11 @@ class Filters(Layer):
 @layer("Convolution")
 @dataclass(frozen=True, slots=True)
 class Convolution(Filters):
-    """Cross-correlation over the spatial axes: ``y[n, o] = bias[o] + sum over i of weight[o, i] * x[n, i]``, as in torch.
+    """Cross-correlation over the spatial axes: ``y[n, o] = bias[o] + sum over i of weight[o, i] * x[n, i]``.
 
     Shapes: bottom ``N x C x H x W`` (any number of spatial axes), weight ``num_output x C / group x kernel``, top
-    ``N x num_output x H' x W'`` with ``H' = (H + 2 pad - extent) / stride + 1`` rounded down. Differs from torch in that
-    all axes before the channels count as batch. Source: Caffe's conv_layer.cpp, base_conv_layer.cpp.
+    ``N x num_output x H' x W'`` with ``H' = (H + 2 pad - extent) / stride + 1`` rounded down. As in torch, but all axes
+    before the channels count as batch. Source: Caffe's conv_layer.cpp, base_conv_layer.cpp.
     """
 
     torch_module: ClassVar[str] = "Conv"
@@ -225,7 +225,7 @@ class Deconvolution(Filters):
 @layer("Im2col")
 @dataclass(frozen=True, slots=True)
 class Im2col(Layer):
-    """The values under each position of a window, laid out along the channels: ``C x kernel`` of them for each position.
+    """The values under each position of a window, laid out along the channels: ``C x kernel`` of them each.
 
     Shapes: bottom ``N x C x H x W`` (any number of spatial axes, any leading ones), top ``N x C * kernel x H' x W'``,
     the sizes being those of a convolution. torch's `unfold` returns the positions as one axis, and takes two spatial
@@ -259,8 +259,7 @@ class Im2col(Layer):
         """`netdef.nn.im2col`."""
         (x,) = bottoms
         axis, w = self._place(x.shape)
-        step: Step = lambda x: g.netdef.im2col(x, w.kernel, w.stride, w.pad, w.dilation)  # noqa: E731
-        return (_batched(g, step, x, axis),)
+        return (_batched(g, lambda x: _im2col(g, x, w), x, axis),)
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """Conv with a filter for each place in the window that is 1 there and 0 elsewhere."""
@@ -280,27 +279,34 @@ class Im2col(Layer):
         return axis, self.window.over(shape.rank - axis - 1)
 
 
+def _im2col(g: TorchRecorder, x: Value, w: Window) -> Value:
+    return cast(Value, g.netdef.im2col(x, w.kernel, w.stride, w.pad, w.dilation))
+
+
 def _batched(g: TorchRecorder, step: Step, x: Value, axis: int) -> Value:
     """Run a step that wants one batch axis on a value with `axis` of them."""
     if axis == 1:
         return step(x)
     if axis == 0:
-        return g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0)
+        return cast(Value, g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0))
     leading = tuple(_open(Shape(x.shape.sizes[:axis])))
-    return g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading)
+    return cast(Value, g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading))
 
 
 def _flat(shape: Shape, axis: int) -> list[int]:
-    """What to reshape to, to have one batch axis."""
-    return [-1, *(_open(Shape(shape.sizes[axis:])) if Shape(shape.sizes[axis:]).known else _unknown(shape))]
+    """Sizes to reshape to, to have one batch axis."""
+    rest = Shape(shape.sizes[axis:])
+    if not rest.known:
+        raise _undecided(shape)
+    return [-1, *rest.known_sizes()]
 
 
 def _open(shape: Shape) -> list[int]:
     """Sizes to reshape to, with -1 for the one that may be unknown."""
     if shape.sizes.count(None) > 1:
-        _unknown(shape)
+        raise _undecided(shape)
     return [-1 if size is None else size for size in shape.sizes]
 
 
-def _unknown(shape: Shape) -> list[int]:
-    raise Unsupported(f"with the channels elsewhere than on axis 1, the sizes must be known, found {shape}")
+def _undecided(shape: Shape) -> Unsupported:
+    return Unsupported(f"with its channels elsewhere than on axis 1, a layer needs all sizes, here {shape}")

@@ -282,7 +282,7 @@ def match_labels(scores: Shape, labels: Shape, axis: int) -> None:
     wanted = Shape(scores.sizes[:at] + scores.sizes[at + 1 :])
     if not agree(wanted.count(), labels.count()):
         raise Mismatch(
-            f"{labels.count()} labels ({labels}) for {wanted.count()} predictions ({scores} with the classes on axis {at})",
+            f"{labels.count()} labels ({labels}) for {wanted.count()} predictions ({scores}, the classes on axis {at})",
             bottom=1,
             other=0,
             code="ND0460",
@@ -297,7 +297,7 @@ def _same_batch(bottoms: tuple[Shape, ...]) -> None:
     for i, shape in enumerate(bottoms[1:], 1):
         if shape.ranked and bottoms[0].ranked and not agree(bottoms[0][0], shape[0]):
             raise Mismatch(
-                f"the loss's inputs differ in their first axis: {bottoms[0][0]} ({bottoms[0]}) and {shape[0]} ({shape})",
+                f"loss inputs differ in their first axis: {bottoms[0][0]} ({bottoms[0]}) and {shape[0]} ({shape})",
                 bottom=i,
                 other=0,
                 code="ND0461",

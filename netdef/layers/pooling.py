@@ -11,71 +11,11 @@ from netdef.layers.axes import held, with_rank
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, between, layer
 from netdef.layers.block import Block
 from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
-from netdef.layers.window import Window, decode_window, required, short, too_large
+from netdef.layers.window import Window, Windows, decode_window, required, short, too_large
 
 Method = Literal["MAX", "AVE", "STOCHASTIC"]
 LOWEST = -3.4028234663852886e38
 """-FLT_MAX, what Caffe's MAX begins with, and leaves for a window without values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Where Caffe's pooling windows lie (source: pooling_layer.cpp, Reshape).
-
-    There are ``ceil((size + 2 pad - kernel) / stride) + 1`` of them on an axis, or floor. If a pad of either axis is not
-    zero, the last one is dropped when it would begin at ``size + pad`` or later. torch drops such a window in any case,
-    and takes no pad over half the kernel. ONNX Runtime's `ceil_mode` has changed over the years.
-    """
-
-    window: Window
-    ceil: bool
-
-    @property
-    def padded(self) -> bool:
-        """Whether the rule about the last window holds."""
-        return any(self.window.pad)
-
-    def count(self, size: Dim, i: int) -> Dim:
-        """How many windows there are on spatial axis `i`; not positive when none finds a place."""
-        if size is None:
-            return None
-        k, s, p = self._numbers(i)
-        room = size + 2 * p - k
-        count = (-(-room // s) if self.ceil else room // s) + 1
-        return count - 1 if self.padded and (count - 1) * s >= size + p else count
-
-    def end(self, i: int, size: Dim = None) -> int:
-        """Padding behind axis `i` with which windows that all lie inside are Caffe's windows.
-
-        Without a size the answer serves every size: with it, ``floor((size + pad + end - kernel) / stride) + 1`` is
-        `count`, since ``min(ceil((size + 2 pad - kernel) / stride) + 1, ceil((size + pad) / stride))`` is just that.
-        """
-        k, s, p = self._numbers(i)
-        count = self.count(size, i)
-        if size is not None and count is not None:
-            return max(0, (count - 1) * s + k - size - p)
-        if not self.ceil:
-            return p
-        return min(p + s, k) - 1 if self.padded else s - 1
-
-    def divisors(self, size: int, i: int) -> list[int]:
-        """AVE's divisor of each window: padding counts, but only up to ``size + pad``; so it may be 0 or negative."""
-        k, s, p = self._numbers(i)
-        return [min(k, size + 2 * p - j * s) for j in range(self.count(size, i) or 0)]
-
-    def as_torch(self, sizes: tuple[Dim, Dim]) -> bool:
-        """Whether torch's pooling has the same windows."""
-        if any(2 * p > k for p, k in zip(self.window.pad, self.window.kernel, strict=True)):
-            return False
-        return self.padded or not self.ceil or all(self._begins_inside(size, i) for i, size in enumerate(sizes))
-
-    def _begins_inside(self, size: Dim, i: int) -> bool:
-        k, s, _ = self._numbers(i)
-        count = self.count(size, i)
-        return s <= k or (size is not None and count is not None and (count - 1) * s < size)
-
-    def _numbers(self, i: int) -> tuple[int, int, int]:
-        return self.window.kernel[i], self.window.stride[i], self.window.pad[i]
 
 
 @layer("Pooling")
@@ -83,10 +23,10 @@ class Windows:
 class Pooling(Layer):
     """The largest value (MAX), the mean (AVE) or a value drawn by its size (STOCHASTIC) under each window.
 
-    Shapes: bottom ``N x C x H x W``, top ``N x C x H' x W'``; MAX may have a second top of the same shape with the place
-    ``h * W + w`` of each maximum, as a float. `Windows` tells how H' differs from torch's and ONNX's. AVE divides by
-    the part of the window up to ``H + pad``. MAX takes the first of equal values, and the gradient goes there; a window
-    without any value gives -FLT_MAX. STOCHASTIC draws in TRAIN, and weighs by the values in TEST.
+    Shapes: bottom ``N x C x H x W``, top ``N x C x H' x W'``; MAX may have a second top of the same shape with the
+    place ``h * W + w`` of each maximum, as a float. `Windows` tells how H' differs from torch's and ONNX's. AVE divides
+    by the part of the window up to ``H + pad``. MAX takes the first of equal values, and the gradient goes there; a
+    window without any value gives -FLT_MAX. STOCHASTIC draws in TRAIN, and weighs by the values in TEST.
     Source: Caffe's pooling_layer.cpp, pooling_layer.cu.
     """
 
@@ -139,8 +79,8 @@ class Pooling(Layer):
             return _torch_global(g, x, self)
         w = self.windows.window
         if self.method == "STOCHASTIC":
-            args = (w.kernel, w.stride, _ends(self.windows), g.phase == "TRAIN")
-            return (g.netdef.stochastic_pool2d(x, *args),)
+            training = g.phase == "TRAIN"
+            return (g.netdef.stochastic_pool2d(x, w.kernel, w.stride, _ends(self.windows), training),)
         if self.mask:
             both = g.netdef.max_pool2d_with_mask(x, w.kernel, w.stride, w.pad, _ends(self.windows))
             return g.item(both, 0), g.item(both, 1)
@@ -168,8 +108,8 @@ class SPP(Layer):
     """Spatial pyramid pooling: at level i the blob is pooled in ``2^i x 2^i`` bins, and all bins are laid in a row.
 
     Shapes: bottom ``N x C x H x W``, top ``N x C * (1 + 4 + ... + 4^(height - 1))`` whatever H and W are; with a
-    `pyramid_height` of 1 the top keeps four axes, ``N x C x 1 x 1``. A bin is ``ceil(H / 2^i)`` high, what is missing is
-    padded, the larger half in front. Neither torch nor ONNX has it. Source: Caffe's spp_layer.cpp.
+    `pyramid_height` of 1 the top keeps four axes, ``N x C x 1 x 1``. A bin is ``ceil(H / 2^i)`` high, what is missing
+    is padded, the larger half in front. Neither torch nor ONNX has it. Source: Caffe's spp_layer.cpp.
     """
 
     height: int
@@ -215,6 +155,8 @@ class SPP(Layer):
         return (g.op("Concat", *(g.op("Flatten", top, axis=1) for top in tops), axis=1),)
 
     def _level(self, level: int, shape: Shape) -> Pooling:
+        if level == 0:
+            return Pooling(self.method, None)
         bins = 2**level
         kernel, pad = [], []
         for axis, size in ((2, shape[2]), (3, shape[3])):
@@ -285,23 +227,36 @@ def _onnx_global(g: OnnxBuilder, x: Value, layer: Pooling) -> tuple[Value, ...]:
 
 
 def _onnx_pool(
-    g: OnnxBuilder, op: str, x: Value, windows: Windows, outputs: int = 1, fill: float = 0.0
+    g: OnnxBuilder, op: str, x: Value, windows: Windows, outputs: int = 1, fill: tuple[float, ...] = (0.0,)
 ) -> tuple[Value, ...]:
-    """A pooling node over exactly Caffe's windows; padding that the operator can't take stands before it."""
-    w = windows.window
-    pads = [*w.pad, windows.end(0, x.shape[2]), windows.end(1, x.shape[3])]
+    """A pooling node over exactly Caffe's windows; those without any value are appended to its tops, as `fill`.
+
+    (A Pad before the node would do for these too, but ONNX Runtime fuses it in, and then refuses such a large one.)
+    """
+    w, sizes = windows.window, (x.shape[2], x.shape[3])
+    empty = _num_empty(windows, sizes)
+    pads = [*w.pad, *(windows.end(i, size) for i, size in enumerate(sizes))]
     include: dict[str, int] = {"count_include_pad": 1} if op == "AveragePool" and any(pads) else {}
-    if any(pad >= kernel for pad, kernel in zip(pads, w.kernel * 2, strict=True)):
-        if outputs > 1:
-            raise Unsupported("a mask of windows that lie outside of the blob has no counterpart in ONNX")
-        x = g.op("Pad", x, g.ints([0, 0, *pads[:2], 0, 0, *pads[2:]]), g.scalar(fill))
-        pads = [0, 0, 0, 0]
-    return g.op(op, x, outputs=outputs, kernel_shape=list(w.kernel), strides=list(w.stride), pads=pads, **include)
+    tops = g.op(op, x, outputs=outputs, kernel_shape=list(w.kernel), strides=list(w.stride), pads=pads, **include)
+    if not any(empty):
+        return tops
+    behind = g.ints([0, 0, 0, 0, 0, 0, *empty])
+    return tuple(g.op("Pad", top, behind, g.scalar(value)) for top, value in zip(tops, fill, strict=True))
+
+
+def _num_empty(windows: Windows, sizes: tuple[Dim, Dim]) -> tuple[int, int]:
+    rows, columns = (windows.num_empty(size, i) for i, size in enumerate(sizes))
+    if rows is None or columns is None:
+        raise Unsupported(
+            "pooling that rounds up with a stride larger than its kernel needs the blob's height and width",
+            help="set `round_mode: FLOOR`, or give the sizes with --shape",
+        )
+    return rows, columns
 
 
 def _onnx_max(g: OnnxBuilder, x: Value, windows: Windows, mask: bool) -> tuple[Value, ...]:
     if not mask:
-        return _onnx_pool(g, "MaxPool", x, windows, fill=LOWEST)
+        return _onnx_pool(g, "MaxPool", x, windows, fill=(LOWEST,))
     plane = x.shape.count(2)
     if plane is None:
         raise Unsupported(f"the mask of Pooling needs the blob's height and width, here {x.shape}")
@@ -329,18 +284,14 @@ def _overhangs(windows: Windows) -> bool:
 
 def _onnx_share(g: OnnxBuilder, x: Value, windows: Windows) -> Value:
     """For sizes that only a run knows: the part of each window up to the pad's end, pooled from a blob of ones."""
+    _num_empty(windows, (None, None))
     w = windows.window
-    if not windows.padded and any(s > k for s, k in zip(w.stride, w.kernel, strict=True)):
-        raise Unsupported(
-            "AVE pooling that rounds up with a stride larger than its kernel needs the blob's height and width",
-            help="set `round_mode: FLOOR`, or give the sizes with --shape",
-        )
     plane = g.op("Slice", g.op("Shape", x), g.ints([2]), g.ints([4]))
     ones = g.op("Expand", g.floats([1.0], [1, 1, 1, 1]), g.op("Concat", g.ints([1, 1]), plane, axis=0))
     ones = g.op("Pad", ones, g.ints([0, 0, *w.pad, 0, 0, *w.pad]), g.scalar(1.0))
-    rest = [windows.end(i) - w.pad[i] for i in range(2)]
-    ones = g.op("Pad", ones, g.ints([0, 0, 0, 0, 0, 0, *rest]), g.scalar(0.0))
-    return g.op("AveragePool", ones, kernel_shape=list(w.kernel), strides=list(w.stride))
+    kernel, strides = list(w.kernel), list(w.stride)
+    pads = [0, 0, *(windows.end(i) - w.pad[i] for i in range(2))]
+    return g.op("AveragePool", ones, kernel_shape=kernel, strides=strides, pads=pads, count_include_pad=1)
 
 
 def _onnx_stochastic(g: OnnxBuilder, x: Value, windows: Windows) -> Value:

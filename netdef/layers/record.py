@@ -123,11 +123,11 @@ class OnnxBuilder(Protocol):
     phase: Phase
 
     @overload
-    def op(self, type: str, /, *inputs: Value | None, **attributes: Any) -> Value: ...
-    @overload
     def op(
         self, type: str, /, *inputs: Value | None, outputs: int, **attributes: Any
     ) -> tuple[Value, ...]: ...
+    @overload
+    def op(self, type: str, /, *inputs: Value | None, **attributes: Any) -> Value: ...
     def op(self, type: str, /, *inputs: Value | None, outputs: int = 0, **attributes: Any) -> Any:
         """Emit a node; None stands for an optional input left out. With `outputs`, a tuple of that many values."""
 

@@ -98,7 +98,9 @@ class Slice(Layer):
         for i, (before, point) in enumerate(pairwise((0, *points))):
             if point <= before:
                 message = f"slice points must grow: {point} comes after {before}"
-                p.reject("ND0452", message if i else "the first slice point must be at least 1, found 0", "slice_point", i)
+                p.reject(
+                    "ND0452", message if i else "the first slice point must be at least 1, found 0", "slice_point", i
+                )
         return cls(_axis(p, "slice_dim"), points, block.num_tops)
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -153,7 +155,10 @@ class Slice(Layer):
 @layer("Split")
 @dataclass(frozen=True, slots=True)
 class Split(Layer):
-    """The bottom under several names; the gradients add up. Caffe puts it in by itself. Source: Caffe's split_layer.cpp."""
+    """The bottom under several names; the gradients add up. Caffe puts it in by itself.
+
+    Source: Caffe's split_layer.cpp.
+    """
 
     num_tops: ClassVar[Arity] = at_least(1)
     count: int
@@ -295,7 +300,9 @@ class Reshape(Layer):
             raise Mismatch(message, bottom=0, code="ND0455")
         end = x.rank if self.num_axes == -1 else start + self.num_axes
         if end > x.rank:
-            message = f"`num_axes: {self.num_axes}` from axis {start} on is too many: the bottom has {x.rank} axes ({x})"
+            message = (
+                f"`num_axes: {self.num_axes}` from axis {start} on is too many: the bottom has {x.rank} axes ({x})"
+            )
             raise Mismatch(message, bottom=0, code="ND0455")
         return start, end
 
@@ -403,7 +410,9 @@ def _axis(block: Block, old: str) -> int:
     if not block.has(old):
         return int(block.message.axis)
     if block.has("axis"):
-        block.reject("ND0451", f"`axis` and `{old}` cannot both be given", old, help="`axis` is the newer name: keep it")
+        block.reject(
+            "ND0451", f"`axis` and `{old}` cannot both be given", old, help="`axis` is the newer name: keep it"
+        )
     return int(getattr(block.message, old))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from netdef.ir import UNKNOWN, Dim, Shape, agree
 from netdef.layers.axes import canonical
@@ -217,33 +217,27 @@ class ArgMax(Layer):
         """ArgMax with its last index for a single place; else TopK of the mirrored axis."""
         (x,) = bottoms
         if self.axis is not None:
-            values, index = _largest(g, x, self.top_k, self.axis)
-            return (values if self.out_max_val else index,)
-        values, index = _largest(g, g.op("Flatten", x, axis=1), self.top_k, 1)
+            index = _largest(g, x, self.top_k, self.axis)
+            return (_values(g, x, index, self.axis) if self.out_max_val else g.op("Cast", index, to=FLOAT),)
+        rows = g.op("Flatten", x, axis=1)
+        index = _largest(g, rows, self.top_k, 1)
+        found = [g.op("Cast", index, to=FLOAT)] + ([_values(g, rows, index, 1)] if self.out_max_val else [])
         shape = g.ints([0, 1, self.top_k, *[1] * max(x.shape.rank - 3, 0)])
-        if not self.out_max_val:
-            return (_filled(g, index, shape),)
-        return (g.op("Concat", _filled(g, index, shape), _filled(g, values, shape), axis=1),)
+        filled = [g.op("Reshape", value, shape) for value in found]
+        return (g.op("Concat", *filled, axis=1) if self.out_max_val else filled[0],)
 
 
-def _largest(g: OnnxBuilder, x: Value, top_k: int, axis: int) -> tuple[Value, Value]:
-    """Values and (float) indices; ONNX's TopK puts the smaller index first, hence the mirror."""
+def _largest(g: OnnxBuilder, x: Value, top_k: int, axis: int) -> Value:
+    """The indices, as integers; ONNX's TopK puts the smaller index first, hence the mirror."""
     if top_k == 1:
-        place: dict[str, Any] = {"axis": axis, "keepdims": 1, "select_last_index": 1}
-        index = g.op("Cast", g.op("ArgMax", x, **place), to=FLOAT)
-        return g.op("ReduceMax", x, axes=[axis], keepdims=1), index
-    return _mirrored_top(g, x, top_k, axis)
-
-
-def _mirrored_top(g: OnnxBuilder, x: Value, top_k: int, axis: int) -> tuple[Value, Value]:
+        return g.op("ArgMax", x, axis=axis, keepdims=1, select_last_index=1)
     mirrored = g.op("Slice", x, g.ints([-1]), g.ints([-(2**62)]), g.ints([axis]), g.ints([-1]))
-    values, place = g.op("TopK", mirrored, g.ints([top_k]), outputs=2, axis=axis, largest=1, sorted=1)
-    last = g.op("Sub", g.op("Gather", g.op("Shape", x), g.ints([axis])), g.ints([1]))
-    return values, g.op("Cast", g.op("Sub", last, place), to=FLOAT)
+    _, place = g.op("TopK", mirrored, g.ints([top_k]), outputs=2, axis=axis, largest=1, sorted=1)
+    return g.op("Sub", g.op("Sub", g.op("Gather", g.op("Shape", x), g.ints([axis])), g.ints([1])), place)
 
 
-def _filled(g: OnnxBuilder, x: Value, shape: Value) -> Value:
-    return g.op("Reshape", x, shape)
+def _values(g: OnnxBuilder, x: Value, index: Value, axis: int) -> Value:
+    return g.op("GatherElements", x, index, axis=axis)
 
 
 @layer("Silence")

@@ -75,6 +75,71 @@ class Window:
         return ", ".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Where Caffe's pooling windows lie (source: pooling_layer.cpp, Reshape).
+
+    There are ``ceil((size + 2 pad - kernel) / stride) + 1`` of them on an axis, or floor. If a pad of either axis is
+    not zero, the last one is dropped when it would begin at ``size + pad`` or later. torch drops such a window in any
+    case, and takes no pad over half the kernel. ONNX Runtime's `ceil_mode` has changed over the years.
+    """
+
+    window: Window
+    ceil: bool
+
+    @property
+    def padded(self) -> bool:
+        """Whether the rule about the last window holds."""
+        return any(self.window.pad)
+
+    def count(self, size: Dim, i: int) -> Dim:
+        """How many windows there are on spatial axis `i`; not positive when none finds a place."""
+        if size is None:
+            return None
+        k, s, p = self._numbers(i)
+        room = size + 2 * p - k
+        count = (-(-room // s) if self.ceil else room // s) + 1
+        return count - 1 if self.padded and (count - 1) * s >= size + p else count
+
+    def num_empty(self, size: Dim, i: int) -> Dim:
+        """How many windows hold no value, as they begin at `size` or later; that takes a stride over the kernel."""
+        k, s, _ = self._numbers(i)
+        if self.padded or not self.ceil or s <= k:
+            return 0
+        count = self.count(size, i)
+        return None if size is None or count is None else max(0, count - -(-size // s))
+
+    def end(self, i: int, size: Dim = None) -> int:
+        """Padding behind axis `i` with which windows that all lie inside are Caffe's windows.
+
+        With a size, only as much as windows that hold values need. Without, the answer serves every size: with it,
+        ``floor((size + pad + end - kernel) / stride) + 1`` is `count`, since
+        ``min(ceil((size + 2 pad - kernel) / stride) + 1, ceil((size + pad) / stride))`` is just that.
+        """
+        k, s, p = self._numbers(i)
+        count = self.count(size, i)
+        if size is not None and count is not None:
+            full = count - (self.num_empty(size, i) or 0)
+            return max(0, (full - 1) * s + k - size - p)
+        if not self.ceil:
+            return p
+        return min(p + s, k) - 1 if self.padded else s - 1
+
+    def divisors(self, size: int, i: int) -> list[int]:
+        """AVE's divisor of each window: padding counts, but only up to ``size + pad``; so it may be 0 or negative."""
+        k, s, p = self._numbers(i)
+        return [min(k, size + 2 * p - j * s) for j in range(self.count(size, i) or 0)]
+
+    def as_torch(self, sizes: tuple[Dim, Dim]) -> bool:
+        """Whether torch's pooling has the same windows."""
+        if any(2 * p > k for p, k in zip(self.window.pad, self.window.kernel, strict=True)):
+            return False
+        return all(self.num_empty(size, i) == 0 for i, size in enumerate(sizes))
+
+    def _numbers(self, i: int) -> tuple[int, int, int]:
+        return self.window.kernel[i], self.window.stride[i], self.window.pad[i]
+
+
 def decode_window(block: Block) -> Window:
     """The window in a ConvolutionParameter or PoolingParameter.
 
@@ -92,7 +157,7 @@ def decode_window(block: Block) -> Window:
 
 
 def read_sizes(block: Block, name: str, stem: str = "", *, low: int = 1) -> Sizes:
-    """The numbers of the field `name`, or of ``<stem>_h`` and ``<stem>_w`` where these are set; none if all are unset."""
+    """The numbers of the field `name`, or of ``<stem>_h`` and ``<stem>_w`` if they are set; none if all are unset."""
     pair = (f"{stem}_h", f"{stem}_w")
     if stem and (block.has(pair[0]) or block.has(pair[1])):
         return _pair(block, name, pair, low)

@@ -1,6 +1,8 @@
 """Torch functions and modules for what `torch.nn` lacks or does otherwise than Caffe; generated graphs call them."""
 
 from netdef.nn.activation import above
+from netdef.nn.affine import scale, shift
+from netdef.nn.arithmetic import constant_like, larger
 from netdef.nn.convolution import embed, im2col
 from netdef.nn.infogain import InfogainMatrix
 from netdef.nn.loss import (
@@ -14,6 +16,7 @@ from netdef.nn.loss import (
     softmax_loss,
 )
 from netdef.nn.metric import accuracy, class_accuracy
+from netdef.nn.normalization import BatchNorm, lrn_across, lrn_within, mvn
 from netdef.nn.pooling import (
     avg_pool2d,
     global_max_pool2d,
@@ -28,33 +31,41 @@ from netdef.nn.reshaping import crop, reshape
 from netdef.nn.selection import arg_max, batch_reindex, chosen_rows
 
 __all__ = [
-    "stochastic_pool2d",
-    "max_pool2d_with_mask",
-    "max_pool2d",
-    "global_stochastic_pool2d",
-    "global_max_pool2d_with_mask",
-    "global_max_pool2d",
-    "avg_pool2d",
-    "im2col",
-    "embed",
     "LSTM",
     "RNN",
+    "BatchNorm",
     "InfogainMatrix",
     "LabelError",
     "above",
     "accuracy",
     "arg_max",
+    "avg_pool2d",
     "batch_reindex",
     "chosen_rows",
     "class_accuracy",
+    "constant_like",
     "contrastive_loss",
     "crop",
+    "embed",
     "euclidean_loss",
+    "global_max_pool2d",
+    "global_max_pool2d_with_mask",
+    "global_stochastic_pool2d",
     "hinge_loss",
+    "im2col",
     "infogain_loss",
+    "larger",
+    "lrn_across",
+    "lrn_within",
     "lstm_unit",
+    "max_pool2d",
+    "max_pool2d_with_mask",
     "multinomial_logistic_loss",
+    "mvn",
     "reshape",
+    "scale",
+    "shift",
     "sigmoid_cross_entropy_loss",
     "softmax_loss",
+    "stochastic_pool2d",
 ]

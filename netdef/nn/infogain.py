@@ -48,9 +48,7 @@ def _read(source: str) -> Tensor:
     try:
         blob.ParseFromString(Path(source).read_bytes())
     except OSError as e:
-        raise NetdefError(
-            [error("ND0465", f'cannot read the infogain matrix "{source}": {e.strerror or e}')]
-        ) from e
+        raise NetdefError([error("ND0465", f'cannot read the infogain matrix "{source}": {e.strerror or e}')]) from e
     except DecodeError as e:
         raise NetdefError([error("ND0465", f'"{source}" is not a BlobProto file')]) from e
     return torch.tensor(list(blob.data or blob.double_data), dtype=torch.float32)

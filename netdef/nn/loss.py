@@ -6,7 +6,7 @@ All compute in float32 at least, also under autocast, and return the unweighted 
 from __future__ import annotations
 
 from math import log, prod
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class LabelError(ValueError):
 def softmax_loss(
     x: Tensor, labels: Tensor, axis: int = 1, ignore_label: int | None = None, normalization: Normalization = "VALID"
 ) -> Tensor:
-    """``-sum(log(max(softmax(x)[label], FLT_MIN))) / normaliser``; the gradient is that of the loss without the clamp.
+    """``-sum(log(max(softmax(x)[label], FLT_MIN))) / normaliser``; the gradient knows nothing of the clamp.
 
     Args:
         x: scores (…, C, …) with the classes on `axis`.
@@ -44,12 +44,15 @@ def softmax_loss(
     """
     x = _full(x)
     axis %= x.dim()
-    scores = x if x.dim() < 2 else x.movedim(axis, 1)
-    target = _targets(labels, x.shape[axis], ignore_label).reshape(scores.shape[:1] + scores.shape[2:] if x.dim() > 1 else ())
+    scores = x if x.dim() < 2 or axis == 1 else x.movedim(axis, 1)
+    rest = scores.shape[:1] + scores.shape[2:] if x.dim() > 1 else ()
+    target = _targets(labels, x.shape[axis], ignore_label).reshape(rest)
     ignored = NO_LABEL if ignore_label is None else ignore_label
     nll = F.cross_entropy(scores, target, ignore_index=ignored, reduction="none")
     valid = None if ignore_label is None else target != ignore_label
-    return _clamp(nll, -MAX_NLL, MAX_NLL).sum() / _normaliser(normalization, prod(x.shape[:axis]), target.numel(), valid)
+    return _clamp(nll, -MAX_NLL, MAX_NLL).sum() / _normaliser(
+        normalization, prod(x.shape[:axis]), target.numel(), valid
+    )
 
 
 def sigmoid_cross_entropy_loss(
@@ -83,7 +86,7 @@ def infogain_loss(
     ignore_label: int | None = None,
     normalization: Normalization = "VALID",
 ) -> Tensor:
-    """``-sum(H[label] · log(max(softmax(x), 1e-20))) / normaliser``; the gradient is that of the loss without the clamp.
+    """``-sum(H[label] · log(max(softmax(x), 1e-20))) / normaliser``; the gradient knows nothing of the clamp.
 
     Args:
         x: scores (…, C, …) with the classes on `axis`.
@@ -151,7 +154,7 @@ def contrastive_loss(
     a, b = _full(a), _full(b)
     difference = a.flatten(1) - b.flatten(1)
     squared = (difference * difference).sum(1)
-    apart = F.relu(margin - squared) if legacy_version else F.relu(margin - _Distance.apply(squared)).square()
+    apart = F.relu(margin - squared) if legacy_version else F.relu(margin - _distance(squared)).square()
     return torch.where(similar.reshape(-1).long() != 0, squared, apart).sum() / (2 * a.shape[0])
 
 
@@ -179,10 +182,7 @@ def check_labels(target: Tensor, classes: int, ignore_label: int | None = None) 
     Raises:
         LabelError: one is not.
     """
-    if target.device.type != "cpu" or torch.compiler.is_compiling() or not target.numel():
-        return
-    low, high = torch.aminmax(target)
-    if low >= 0 and high < classes:
+    if not _may_look(target) or _within(target, 0, classes - 1):
         return
     bad = (target < 0) | (target >= classes)
     if ignore_label is not None:
@@ -190,7 +190,9 @@ def check_labels(target: Tensor, classes: int, ignore_label: int | None = None) 
     if bad.any():
         position = int(bad.flatten().nonzero()[0])
         found = int(target.flatten()[position])
-        raise LabelError(f"label {found} (at position {position} of the batch) is not one of the classes 0 to {classes - 1}")
+        raise LabelError(
+            f"label {found} (at position {position} of the batch) is none of the classes 0 to {classes - 1}"
+        )
 
 
 def _full(x: Tensor) -> Tensor:
@@ -209,9 +211,24 @@ def _normaliser(normalization: Normalization, batch: int, count: int, valid: Ten
     return {"FULL": max(count, 1), "VALID": max(count, 1), "BATCH_SIZE": max(batch, 1), "NONE": 1}[normalization]
 
 
+def _may_look(x: Tensor) -> bool:
+    """Whether values can be looked at without waiting for a device or breaking a compiled graph."""
+    return x.device.type == "cpu" and x.numel() > 0 and not torch.compiler.is_compiling()
+
+
+def _within(x: Tensor, low: float, high: float) -> bool:
+    smallest, largest = torch.aminmax(x.detach())
+    return bool(smallest.item() >= low and largest.item() <= high)
+
+
 def _clamp(x: Tensor, low: float, high: float) -> Tensor:
-    clamped: Tensor = _Clamp.apply(x, low, high)
-    return clamped
+    if _may_look(x) and _within(x, low, high):
+        return x  # almost always; a Python autograd function takes as long as the rest of a small loss
+    return cast(Tensor, _Clamp.apply(x, low, high))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def _distance(squared: Tensor) -> Tensor:
+    return cast(Tensor, _Distance.apply(squared))  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 class _Clamp(torch.autograd.Function):
@@ -226,7 +243,7 @@ class _Clamp(torch.autograd.Function):
         """Nothing to keep."""
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]  # torch types it loosely
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return grad, None, None
 
 
@@ -242,6 +259,7 @@ class _Distance(torch.autograd.Function):
         ctx.save_for_backward(output)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]  # torch types it loosely
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (distance,) = ctx.saved_tensors
-        return grad / (2 * (distance + 1e-4))
+        slope: Tensor = grad / (2 * (distance + 1e-4))
+        return slope

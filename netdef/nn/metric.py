@@ -29,18 +29,14 @@ def accuracy(x: Tensor, labels: Tensor, axis: int = 1, top_k: int = 1, ignore_la
     return right.sum() / counted.sum().clamp(min=1)
 
 
-def class_accuracy(
-    x: Tensor, labels: Tensor, axis: int = 1, top_k: int = 1, ignore_label: int | None = None
-) -> Tensor:
+def class_accuracy(x: Tensor, labels: Tensor, axis: int = 1, top_k: int = 1, ignore_label: int | None = None) -> Tensor:
     """The accuracy among the labels of each class (C); 0 for a class without labels. Arguments as for `accuracy`."""
     right, counted, target = _judge(x, labels, axis, top_k, ignore_label)
     zeros = torch.zeros(x.shape[axis], device=x.device)
     return zeros.index_add(0, target, right) / zeros.index_add(0, target, counted).clamp(min=1)
 
 
-def _judge(
-    x: Tensor, labels: Tensor, axis: int, top_k: int, ignore_label: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _judge(x: Tensor, labels: Tensor, axis: int, top_k: int, ignore_label: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """For each label: whether it is right and whether it counts, as 1.0 or 0.0, and the label (0 if ignored)."""
     scores = x.detach().movedim(axis, -1).flatten(0, -2) if x.dim() > 1 else x.detach().unsqueeze(0)
     target = labels.long().flatten()

@@ -12,8 +12,8 @@ Pair = tuple[int, int]
 def max_pool2d(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, end: Pair) -> Tensor:
     """The largest value under each window that lies within the blob, padded by `pad` in front and `end` behind.
 
-    Shapes: ``N x C x H x W`` to ``N x C x H' x W'`` with ``H' = floor((H + pad + end - kernel) / stride) + 1``. The first
-    of equal values gets the gradient; a window without values gives the smallest float, and no gradient.
+    Shapes: ``N x C x H x W`` to ``N x C x H' x W'`` with ``H' = floor((H + pad + end - kernel) / stride) + 1``. The
+    first of equal values gets the gradient; a window without values gives the smallest float, and no gradient.
     """
     return F.max_pool2d(_padded(x, pad, end, torch.finfo(x.dtype).min), kernel, stride)
 
@@ -59,7 +59,7 @@ def stochastic_pool2d(x: Tensor, kernel: Pair, stride: Pair, end: Pair, training
 
 
 def global_max_pool2d(x: Tensor) -> Tensor:
-    """The largest value of each plane; the first of equal ones gets the gradient. ``N x C x H x W`` to ``N x C x 1 x 1``."""
+    """The largest value of each plane, ``N x C x H x W`` to ``N x C x 1 x 1``; the first of equals has the gradient."""
     return F.max_pool2d(x, x.shape[2:])
 
 

@@ -26,9 +26,10 @@ def lstm_unit(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cell(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
-    sigmoids, g = gates.split([3 * c.shape[-1], c.shape[-1]], -1)
-    i, f, o = sigmoids.sigmoid().chunk(3, -1)
-    c = cont * f * c + i * g.tanh()
+    width = c.shape[-1]
+    i, f, o = gates[..., : 3 * width].sigmoid().chunk(3, -1)
+    g = gates[..., 3 * width :].tanh()
+    c = cont * f * c + i * g
     return c, o * c.tanh()
 
 
@@ -89,11 +90,11 @@ class Recurrent(nn.Module):
         return output
 
     def _walk(self, steps: Tensor, cont: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Outputs (T, N, D) and the last state from projected inputs (T, N, rows), flags (T, N, 1), and a state (N, D)."""
+        """From projected inputs (T, N, rows), flags (T, N, 1) and a state (N, D): outputs (T, N, D), the last state."""
         raise NotImplementedError
 
     def _kept(self, x: Tensor) -> list[Tensor]:
-        """Copies of the buffers, as they are written to while autograd still needs the old values; zeros for a new N."""
+        """Copies of the buffers, which are overwritten before autograd has used the old values; zeros for a new N."""
         for k in range(self.states):
             if self.get_buffer(f"state{k}").shape[1] != x.shape[1]:
                 setattr(self, f"state{k}", x.new_zeros(1, x.shape[1], self.num_output, dtype=self.weight_h.dtype))
@@ -123,7 +124,10 @@ class LSTM(Recurrent):
 
 
 class RNN(Recurrent):
-    """``h = tanh(W_x x + b + W_static s + W_h (cont h))``, output ``tanh(W_o h + b_o)``. State: h. Source: rnn_layer.cpp."""
+    """``h = tanh(W_x x + b + W_static s + W_h (cont h))``, output ``tanh(W_o h + b_o)``. State: h.
+
+    Source: rnn_layer.cpp.
+    """
 
     def __init__(self, inputs: int, num_output: int, static: int = 0, expose_hidden: bool = False) -> None:
         super().__init__(inputs, num_output, 1, 1, static, expose_hidden)

@@ -48,5 +48,5 @@ def _largest(x: Tensor, top_k: int, axis: int) -> Tensor:
     if top_k == 1:
         place = mirrored.argmax(axis, keepdim=True)
     else:
-        place = mirrored.sort(axis, descending=True, stable=True).indices.narrow(axis, 0, top_k)
+        place = mirrored.sort(dim=axis, descending=True, stable=True).indices.narrow(axis, 0, top_k)
     return x.shape[axis] - 1 - place

@@ -10,25 +10,47 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from netdef.diagnostics import Diagnostic, NetdefError, Source, Span, error
+from netdef.schema import netdef_pb2 as pb
 from netdef.schema.bind import Bound, bind
 from netdef.schema.suggest import nearest
 from netdef.text import parse
+from netdef.text.cst import Document
 
 M = TypeVar("M", bound=Message)
+
+# What in a solver may be old, or hold an old net.
+_OLD_IN_SOLVERS = {"solver_type", "net_param", "train_net_param", "test_net_param"}
 
 _STRING_OR_COMMENT = re.compile(r"\"(?:[^\"\\\n]|\\[^\n])*+\"|'(?:[^'\\\n]|\\[^\n])*+'|\#[^\n]*+")
 
 
 def read_message(path_or_source: str | os.PathLike[str] | Source, message_type: type[M]) -> Bound[M]:
-    """Parse and bind a text file; what is wrong in it is in the result's diagnostics, in its order.
+    """Parse, upgrade and bind a text file; what is wrong in it is in the result's diagnostics, in its order.
 
     Raises NetdefError where the file cannot be read as text at all.
     """
     source = path_or_source if isinstance(path_or_source, Source) else read_source(path_or_source)
     parsed = parse(source)
-    bound = bind(parsed.document, message_type)
-    found = (*parsed.diagnostics, *bound.diagnostics)
+    document, old = _today(parsed.document, message_type)
+    bound = bind(document, message_type)
+    found = (*parsed.diagnostics, *old, *bound.diagnostics)
     return Bound(bound.message, bound.where, tuple(sorted(found, key=_start)))
+
+
+def _today(document: Document, message_type: type[Message]) -> tuple[Document, tuple[Diagnostic, ...]]:
+    """The tree in today's schema; what upgrades is loaded only for old files."""
+    keys = {field.name[0].text for field in document.fields}
+    if message_type is pb.NetParameter and "layers" in keys:
+        from netdef.schema.upgrade.net import upgrade_net
+
+        upgraded = upgrade_net(document)
+    elif message_type is pb.SolverParameter and not keys.isdisjoint(_OLD_IN_SOLVERS):
+        from netdef.schema.upgrade.solver import upgrade_solver
+
+        upgraded = upgrade_solver(document)
+    else:
+        return document, ()
+    return upgraded.document, upgraded.diagnostics
 
 
 def read_source(path: str | os.PathLike[str]) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from netdef.layers.block import Block
@@ -54,7 +55,7 @@ def _policy(block: Block) -> None:
 
 def _stepvalues(block: Block) -> None:
     values = list(block.message.stepvalue)
-    for index, (before, value) in enumerate(zip(values, values[1:], strict=False), 1):
+    for index, (before, value) in enumerate(pairwise(values), 1):
         if value <= before:
             message = f"stepvalue {value} comes after {before}: they must rise"
             block.reject("ND0705", message, "stepvalue", index)
@@ -101,8 +102,8 @@ def _decay(block: Block) -> None:
         block.reject("ND0710", f'unknown regularization type "{kind}"', "regularization_type", help=help)
     clip = block.message.clip_gradients
     if block.has("clip_gradients") and clip == 0:
-        help = "remove it to leave gradients as they are"
-        block.warn("ND0708", "`clip_gradients: 0` does not clip: only a positive limit does", "clip_gradients", help=help)
+        help = "remove it, or give a positive limit"
+        block.warn("ND0708", "`clip_gradients: 0` does not clip", "clip_gradients", help=help)
 
 
 def _train_net(block: Block) -> None:
@@ -125,7 +126,7 @@ def _test_nets(block: Block) -> None:
         _miscount(block, num_own)
     num_tests = len(m.test_iter)
     if m.test_state and len(m.test_state) != num_tests:
-        message = f"`test_state` is given {len(m.test_state)} times for {num_tests} test nets: give none, or one for each"
+        message = f"{len(m.test_state)} `test_state` for {num_tests} test nets: give none, or one for each"
         block.reject("ND0707", message, "test_state", min(num_tests, len(m.test_state) - 1))
     if num_tests and not m.test_interval:
         help = "add `test_interval: 500`, for example; it counts iterations"

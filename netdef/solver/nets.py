@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netdef.data.paths import candidates, find
-from netdef.data.probe import probe
+from netdef.data.probe import prober
 from netdef.diagnostics import Diagnostic, NetdefError, error, has_errors
 from netdef.graph import Options, compile_net, load
 from netdef.ir import Graph
-from netdef.layers import Layer
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema import read_message
 from netdef.solver.config import NetChoice, SolverConfig
@@ -50,19 +49,20 @@ def net_path(choice: NetChoice, config: SolverConfig) -> str | None:
     return str(found)
 
 
-def compile_choice(choice: NetChoice, config: SolverConfig, stages: Sequence[str] = ()) -> Graph:
-    """The graph of one of the run's nets, sizes of data asked of their sources.
+def compile_choice(
+    choice: NetChoice, config: SolverConfig, level: int | None = None, stages: Sequence[str] = ()
+) -> Graph:
+    """The graph of one of the run's nets, sizes of data asked of their sources; `level` goes before the solver's.
 
     Raises:
         NetdefError: with every error in the net.
     """
     path = net_path(choice, config)
-    base = folder_of(path or config.path)
     options = Options(
         phase=choice.phase,
-        level=choice.level,
+        level=choice.level if level is None else level,
         stages=(*choice.stages, *stages),
-        probe=lambda layer: probe(layer, base),
+        probe=prober(path or config.path),
         path=path or config.path,
     )
     if path is not None:
@@ -97,8 +97,3 @@ def batch_size(graph: Graph) -> int:
     """Rows of the first blob that a source brings in; 1 where unknown."""
     shapes = (blob.shape for blob in graph.inputs if blob.shape.ranked and blob.shape.rank)
     return next((shape[0] or 1 for shape in shapes), 1)
-
-
-def sources(graph: Graph) -> list[tuple[str, Layer]]:
-    """The layers that bring data in, by node id."""
-    return [(n.id, n.layer) for n in graph.nodes if isinstance(n.layer, Layer) and n.layer.is_source]

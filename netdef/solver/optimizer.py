@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,14 +71,16 @@ class CaffeOptimizer(torch.optim.Optimizer):
             group["lr"] = value
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """Make one update from the gradients at hand. A `closure` is refused: Caffe's rules need none."""
-        assert closure is None, "Caffe's update rules evaluate the net once"
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make one update from the gradients at hand, or from those that `closure` makes, whose loss is returned."""
+        with torch.enable_grad():
+            loss = closure() if closure else None
         gradients = [_gradients(group) for group in self.param_groups]
         self._scale([grad for grads in gradients for grad in grads])
         for group, grads in zip(self.param_groups, gradients, strict=True):
             self._update(group, grads)
         self.iteration += 1
+        return loss
 
     def history(self) -> list[Tensor]:
         """The history in the order of a solver state: the first row of every learnable, then the second."""
@@ -87,11 +89,11 @@ class CaffeOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def load_history(self, arrays: Sequence[Tensor]) -> None:
-        """Take over a history in the order of `history`; shapes must agree."""
+        """Take over a history in the order of `history`; counts must agree."""
         slots = [(str(row), item.tensor) for row in range(self.rule.rows) for item in self.learnables]
         for (row, tensor), array in zip(slots, arrays, strict=True):
             if tensor in self.state:
-                self.state[tensor][row].copy_(array)
+                self.state[tensor][row].copy_(array.reshape(tensor.shape))
 
     def _row(self, tensor: Tensor, row: str) -> Tensor:
         held = self.state.get(tensor)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, inf
+from math import copysign, exp, inf
+from struct import Struct
 
-import numpy as np
+_SINGLE = Struct("<f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,14 @@ class Policy:
 
 def single(value: float) -> float:
     """`value` rounded to single precision, as Caffe holds it; infinite where it is out of range."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(value))
+    try:
+        return float(_SINGLE.unpack(_SINGLE.pack(value))[0])
+    except OverflowError:
+        return copysign(inf, value)
 
 
 def _power(base: float, exponent: float) -> float:
-    """base ^ exponent of a base that is not negative, infinite where it is out of range."""
+    """The power of a base that is not negative, infinite where it is out of range."""
     try:
         return float(base**exponent)
     except (OverflowError, ZeroDivisionError):

@@ -12,8 +12,10 @@ from torch import Tensor
 
 
 class Randomness:
-    """The random state of one run. Layers such as Dropout draw from torch's own generators: `active` lends them this
-    run's state, so that neither the caller nor another run in the same process disturbs it or is disturbed.
+    """The random state of one run.
+
+    Layers such as Dropout draw from torch's own generators: `active` lends them this run's state, so that neither the
+    caller nor another run in the same process disturbs it or is disturbed.
     """
 
     def __init__(self, seed: int | None, device: torch.device) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from lark.exceptions import UnexpectedToken
@@ -22,8 +23,11 @@ MAX_DEPTH = 100
 MAX_DIAGNOSTICS = 50
 """After so many the rest of the file is not looked at."""
 
-MAX_STRAY = 10_000
+MAX_STRAY = 50_000
 """After so many tokens that fit nowhere the rest of the file is not looked at either."""
+
+MAX_TOKENS = 1_000_000
+"""Ten times what the largest net on record takes; more would only eat time and memory."""
 
 _CLOSING = frozenset(CLOSED_BY.values())
 
@@ -61,7 +65,9 @@ class Run:
     def through(self) -> list[Any]:
         """Feed every token; the fields of the file."""
         feed: Callable[[Any], Any] = self._machine.feed_token
-        while True:
+        for number in count():
+            if number == MAX_TOKENS:
+                self._too_long()
             if len(self.found) >= MAX_DIAGNOSTICS:
                 self._give_up()
             token = self.take()
@@ -77,6 +83,7 @@ class Run:
             if token.type in CLOSED_BY and len(self.values) > MAX_DEPTH * 2:
                 self._limit_depth(token)
             self._last = token
+        raise AssertionError("the end of the file ends the loop")
 
     def _mend(self, token: Token) -> Any:
         """Feed a token that the parser refuses, after what was missing before it; or leave it out."""
@@ -93,6 +100,11 @@ class Run:
             self.stray.append(token)
         return token.type == "SKIP"
 
+    def _too_long(self) -> None:
+        message = f"more than {MAX_TOKENS:,} words and signs; no net or solver is that long"
+        self.found.append(error("ND0115", message, span=self.peek().span))
+        self._give_up()
+
     def _give_up(self) -> None:
         """Make one stray token of all that is left of the file."""
         token = self.take()
@@ -103,7 +115,7 @@ class Run:
             rest = Token(TokenKind.ERROR, self.source.text[start:], Span(self.source, start, end), token.leading)
             self.stray.append(rest)
             self._quiet = True
-            message = "too much of this is no protobuf text; the rest of the file was not looked at"
+            message = "the rest of the file was not looked at"
             self.found.append(Diagnostic(Severity.NOTE, "ND0113", message, token.span))
 
     def _limit_depth(self, opening: Token) -> None:

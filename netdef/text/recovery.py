@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netdef.diagnostics import Edit, Fix, Label, Span, error
 from netdef.text.cst import Token, TokenKind
@@ -47,7 +47,7 @@ def _place(run: Run) -> Place:
         return Place.NAME
     if "IDENTIFIER" in accepted and "LSQB" in accepted:
         return Place.VALUE if "INTEGER" in accepted else Place.FIELD
-    if top == "MINUS":
+    if top == "MINUS" and "INTEGER" in accepted:
         return Place.NUMBER
     if top in {"LSQB", "COMMA"} and "LBRACE" in accepted:
         return Place.ITEM
@@ -78,8 +78,8 @@ def _behind_name(run: Run, token: Token) -> bool:
         _say_no_colon(run, token)
         run.insert("COLON")
     else:
-        name = run.last
-        run.say(token, error("ND0107", f"`{name.text}` has no value", span=name.span, help=_value_help(name)))
+        name, span = _name(run.values)
+        run.say(token, error("ND0107", f"`{name}` has no value", span=span, help=_value_help(name)))
         run.insert("COLON")
         run.insert("IDENTIFIER")
     return True
@@ -171,22 +171,29 @@ def _value_is_a_name(run: Run) -> bool:
 
 def _say_no_value(run: Run, token: Token) -> None:
     """Between a colon and `token` there is no value; put one there."""
-    colon, name = run.values[-1], run.values[-2][-1]
-    message = f"`{name.text}` has no value after its `:`"
+    colon, (name, _) = run.values[-1], _name(run.values[:-1])
+    message = f"`{name}` has no value after its `:`"
     run.say(token, error("ND0107", message, span=colon.span, help=_value_help(name)))
     run.insert("IDENTIFIER")
 
 
-def _value_help(name: Token) -> str:
-    return f"write `{name.text}: value`, or `{name.text} {{ … }}` for a message"
+def _value_help(name: str) -> str:
+    return f"write `{name}: value`, or `{name} {{ … }}` for a message"
 
 
 def _say_no_colon(run: Run, token: Token) -> None:
-    name = run.last if run.top_type() == "IDENTIFIER" else run.values[-1][-1]
-    place = Span(run.source, name.span.end, name.span.end)
-    fix = Fix("insert a colon", (Edit(place, ":"),))
-    message = f"expected `:` between `{name.text}` and its value"
-    run.say(token, error("ND0106", message, span=token.span, help=f"write `{name.text}: …`", fix=fix))
+    name, span = _name(run.values)
+    fix = Fix("insert a colon", (Edit(Span(run.source, span.end, span.end), ":"),))
+    message = f"expected `:` between `{name}` and its value"
+    run.say(token, error("ND0106", message, span=token.span, help=f"write `{name}: …`", fix=fix))
+
+
+def _name(values: list[Any]) -> tuple[str, Span]:
+    """The field's name that was read last: put together already, or still as its tokens."""
+    top = values[-1]
+    if isinstance(top, Token):
+        top = (values[-3], *values[-2], top) if top.type == "RSQB" else (top,)
+    return "".join(token.text for token in top), top[0].span.to(top[-1].span)
 
 
 def _say_no_item(run: Run, token: Token) -> None:

@@ -1,11 +1,11 @@
 """Floor 6: weights and solver states in files: Caffe's own formats and safetensors, read by content."""
 
-from netdef.weights.blob import Floats
 from netdef.weights.caffemodel import write_caffemodel, write_mean
 from netdef.weights.hdf5 import write_hdf5
 from netdef.weights.keys import write_safetensors
 from netdef.weights.match import MatchReport, NetLayer, match
 from netdef.weights.model import LayerWeights, Weights
+from netdef.weights.narrow import Floats
 from netdef.weights.read import kind_of, read_blob, read_weights
 from netdef.weights.runstate import read_run_state, write_run_state
 from netdef.weights.solverstate import SolverStateFile, read_solverstate, write_solverstate

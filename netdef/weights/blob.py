@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from netdef.schema.weights_pb2 import BlobProto, BlobShape
 from netdef.weights.faults import Damaged
+from netdef.weights.narrow import Floats
 from netdef.weights.wire import FIXED32, FIXED64, VARINT, Field, Wire, header
-
-Floats = NDArray[np.float32]
 
 MAX_AXES = 32  # Caffe's kMaxBlobAxes (include/caffe/blob.hpp)
 _OLD_AXES = (
@@ -40,20 +39,20 @@ def decode(wire: Wire, fields: Iterator[Field], offset: int) -> StoredBlob:
     """
     axes: dict[int, int] = {}
     dims: list[int] = []
-    singles: list[NDArray[Any]] = []
-    doubles: list[NDArray[Any]] = []
+    singles: list[Floats] = []
+    doubles: list[Floats] = []
     for field in fields:
         if field.number in _OLD_AXES:
             axes[field.number] = _axis(field)
         elif field.number == BlobProto.SHAPE_FIELD_NUMBER:
             dims += _dims(wire, field)
         elif field.number == BlobProto.DATA_FIELD_NUMBER:
-            singles.append(wire.numbers(field, FIXED32))
+            singles.append(wire.floats(field, FIXED32))
         elif field.number == BlobProto.DOUBLE_DATA_FIELD_NUMBER:
-            doubles.append(wire.numbers(field, FIXED64))
+            doubles.append(wire.floats(field, FIXED64))
     shape = tuple(axes.get(number, 0) for number in _OLD_AXES) if axes else tuple(dims)
     values = _joined(doubles) if any(part.size for part in doubles) else _joined(singles)
-    return StoredBlob(shaped(to_float32(values, offset), shape, offset), bool(axes))
+    return StoredBlob(shaped(values, shape, offset), bool(axes))
 
 
 def shaped(values: Floats, shape: Sequence[int], offset: int | None = None) -> Floats:
@@ -67,19 +66,6 @@ def shaped(values: Floats, shape: Sequence[int], offset: int | None = None) -> F
         message = f"the shape {text} wants {prod(shape):,} numbers, and {values.size:,} are stored"
         raise Damaged(message, offset=offset, code="ND0604")
     return values.reshape(shape)
-
-
-def to_float32(values: NDArray[Any], offset: int | None = None) -> Floats:
-    """`values` in single precision; Damaged when one would become infinite or another integer."""
-    if values.dtype == np.float32:
-        return values.astype("=f4", copy=False)
-    with np.errstate(over="ignore", invalid="ignore"):
-        single = values.astype(np.float32)
-    bad = np.isinf(single) & ~np.isinf(values) if values.dtype.kind == "f" else single != values
-    if bad.any():
-        value = values.reshape(-1)[int(bad.argmax())]
-        raise Damaged(f"{value!s} does not fit single precision", offset=offset, code="ND0609")
-    return single
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -131,7 +117,7 @@ def _dims(wire: Wire, shape: Field) -> list[int]:
     return dims
 
 
-def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+def _joined(parts: list[Floats]) -> Floats:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)

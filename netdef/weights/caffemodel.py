@@ -12,6 +12,7 @@ from netdef.schema.weights_pb2 import BlobProto, Layer, NetParameter, V0Layer, V
 from netdef.weights import blob, types
 from netdef.weights.faults import Damaged, PathLike, blob_place, inside, reported
 from netdef.weights.model import LayerWeights, Weights
+from netdef.weights.narrow import Floats
 from netdef.weights.wire import VARINT, Field, Wire, header
 
 CAFFE_LIMIT_BYTES = (1 << 31) - 1  # protobuf's C++ reader counts bytes in an int
@@ -34,7 +35,7 @@ def read(path: str, wire: Wire) -> Weights:
     return Weights(path, "caffemodel", tuple(layers), net_name)
 
 
-def read_mean(wire: Wire) -> blob.Floats:
+def read_mean(wire: Wire) -> Floats:
     """The array of a file that is one BlobProto."""
     return blob.decode(wire, wire.fields(0, len(wire.data)), 0).data
 
@@ -51,7 +52,7 @@ def write_caffemodel(path: PathLike, net_name: str, layers: Iterable[LayerWeight
             _write_layer(stream, layer)
 
 
-def write_mean(path: PathLike, data: blob.Floats) -> None:
+def write_mean(path: PathLike, data: Floats) -> None:
     """Write one array as a .binaryproto, in Caffe's four old axes (a mean image is 1xCxHxW).
 
     Caffe's data transformer reads a mean by its old axes or its shape; other programs know the old axes
@@ -116,7 +117,7 @@ def _oldest_layer(wire: Wire, message: Field) -> LayerWeights:
 
 
 def _assembled(wire: Wire, name: str, kind: str, fields: list[Field]) -> LayerWeights:
-    blobs: list[blob.Floats] = []
+    blobs: list[Floats] = []
     legacy: set[int] = set()
     for index, field in enumerate(fields):
         with inside(blob_place(name, index)):

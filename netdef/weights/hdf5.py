@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
-from pathlib import Path
+from mmap import mmap
 from typing import Any
 
 import h5py  # type: ignore[import-untyped]
 import numpy as np
 
 from netdef.files import replacing
-from netdef.weights.blob import MAX_AXES, Floats, to_float32
+from netdef.weights.blob import MAX_AXES, shape_text
 from netdef.weights.faults import Damaged, PathLike, blob_place, inside, reported
 from netdef.weights.model import LayerWeights, Weights, is_index
+from netdef.weights.narrow import Floats, to_float32
 
 _MAX_NODES = 100_000
 _MAX_DEPTH = 16
@@ -30,11 +31,12 @@ _FREE_BYTES, _MAX_GROWTH = 64 << 20, 32
 class Reader:
     """Reads datasets of one file, each once, within what its size makes believable."""
 
-    __slots__ = ("_bytes_left", "_nodes_left", "_seen", "root")
+    __slots__ = ("_bytes_left", "_data", "_nodes_left", "_seen", "root")
 
-    def __init__(self, root: h5py.File, size: int) -> None:
+    def __init__(self, root: h5py.File, data: mmap) -> None:
         self.root = root
-        self._bytes_left = max(_FREE_BYTES, _MAX_GROWTH * size)
+        self._data = data
+        self._bytes_left = max(_FREE_BYTES, _MAX_GROWTH * len(data))
         self._nodes_left = _MAX_NODES
         self._seen: dict[int, Floats] = {}
 
@@ -56,36 +58,54 @@ class Reader:
         return found
 
     def floats(self, dataset: h5py.Dataset) -> Floats:
-        """A numeric dataset as float32; one with several names is read once."""
+        """A numeric dataset as float32; one with several names is read once.
+
+        A plain one of single precision, as Caffe writes them, is a read-only view on the file.
+        """
         address = h5py.h5o.get_info(dataset.id).addr
         if address not in self._seen:
             _check(dataset)
-            self._bytes_left -= prod(dataset.shape) * max(4, dataset.dtype.itemsize)
-            if self._bytes_left < 0:
-                message = f"the shape {dataset.shape} is out of proportion to the file's size"
-                raise Damaged(message, code="ND0608")
-            self._seen[address] = to_float32(np.asarray(dataset[()]))
+            self._seen[address] = self._view(dataset) if _is_plain(dataset) else self._copy(dataset)
         return self._seen[address]
+
+    def _view(self, dataset: h5py.Dataset) -> Floats:
+        start, count = dataset.id.get_offset(), prod(dataset.shape)
+        stored = dataset.id.get_storage_size()
+        if stored != 4 * count:
+            message = f"the shape {shape_text(dataset.shape)} wants {4 * count:,} bytes, and {stored:,} are stored"
+            raise Damaged(message, offset=start, code="ND0604")
+        if start + 4 * count > len(self._data):
+            raise Damaged(f"its {4 * count:,} bytes go past the end of the file", offset=start)
+        return np.frombuffer(self._data, "<f4", count, start).reshape(dataset.shape)
+
+    def _copy(self, dataset: h5py.Dataset) -> Floats:
+        self._bytes_left -= prod(dataset.shape) * max(4, dataset.dtype.itemsize)
+        if self._bytes_left < 0:
+            message = f"the shape {dataset.shape} is out of proportion to the file's size"
+            raise Damaged(message, code="ND0608")
+        return to_float32(np.asarray(dataset[()]))
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Reader]:
-    """A reader of the HDF5 file at `path`; whatever the library objects to in the block becomes Damaged."""
-    size = Path(path).stat().st_size
+def opened(path: str, data: mmap) -> Iterator[Reader]:
+    """A reader of the HDF5 file at `path`, whose bytes are `data`.
+
+    Whatever the library objects to in the block becomes Damaged.
+    """
     try:
         with h5py.File(path, "r") as root:
-            yield Reader(root, size)
+            yield Reader(root, data)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as fault:
         raise Damaged(f"HDF5: {_first_line(fault)}") from fault
 
 
-def read(path: str) -> Weights:
+def read(path: str, data: mmap) -> Weights:
     """The weights in `/data`, layers in the order of their names (the order that HDF5 keeps)."""
-    with opened(path) as reader:
-        data = reader.open(reader.root, "data")
-        if not isinstance(data, h5py.Group):
+    with opened(path, data) as reader:
+        top = reader.open(reader.root, "data")
+        if not isinstance(top, h5py.Group):
             raise Damaged("/data is not a group", code="ND0605")
-        layers = tuple(_layers(reader, data, "", (h5py.h5o.get_info(data.id).addr,)))
+        layers = tuple(_layers(reader, top, "", (h5py.h5o.get_info(top.id).addr,)))
     return Weights(path, "hdf5", layers)
 
 
@@ -144,6 +164,11 @@ def _check(dataset: h5py.Dataset) -> None:
         raise Damaged("its numbers are in another file", code="ND0605")
     if dataset.shape is None or len(dataset.shape) > MAX_AXES or dataset.dtype.kind not in "fiu":
         raise Damaged(f"a dataset of {dataset.dtype} and shape {dataset.shape} is no blob", code="ND0605")
+
+
+def _is_plain(dataset: h5py.Dataset) -> bool:
+    """Whether the numbers stand in the file one after the other, in single precision."""
+    return dataset.dtype == np.dtype("<f4") and dataset.chunks is None and dataset.id.get_offset() is not None
 
 
 def _first_line(fault: Exception) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from netdef.weights import tensors
-from netdef.weights.blob import Floats, to_float32
 from netdef.weights.faults import Damaged, PathLike, inside
 from netdef.weights.model import LayerWeights, Weights
+from netdef.weights.narrow import Floats, to_float32
 
 KIND = "netdef.kind"
 _LAYERS = "netdef.layers"

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from math import prod
 
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
-from netdef.weights.blob import Floats, shape_text
+from netdef.weights.blob import shape_text
 from netdef.weights.caffemodel import four_axes
 from netdef.weights.faults import blob_place
 from netdef.weights.model import LayerWeights, Weights, is_index
+from netdef.weights.narrow import Floats
 
 Shape = tuple[int, ...]
 NetLayer = tuple[str, Sequence[tuple[str, Shape]]]
@@ -61,7 +62,8 @@ def match(
     never turned.
     """
     files = (weights,) if isinstance(weights, Weights) else tuple(weights)
-    net = dict(reversed(net_params))  # the first of a name stays
+    first = dict(reversed(net_params))
+    net = {name: first[name] for name, _ in net_params}
     arrays: dict[tuple[str, int], Floats] = {}
     faults: list[Diagnostic] = []
     for file in files:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from netdef.weights.blob import Floats
+from netdef.weights.narrow import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

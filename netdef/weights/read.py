@@ -10,9 +10,9 @@ from pathlib import Path
 from netdef.diagnostics import NetdefError
 from netdef.schema.weights_pb2 import BlobProto, NetParameter, SolverState
 from netdef.weights import caffemodel, hdf5, keys, tensors
-from netdef.weights.blob import Floats
 from netdef.weights.faults import Damaged, PathLike, reported, wrong
 from netdef.weights.model import Weights
+from netdef.weights.narrow import Floats
 from netdef.weights.wire import BYTES, FIXED32, FIXED64, VARINT, Wire
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -62,7 +62,7 @@ def read_weights(path: PathLike) -> Weights:
         data = mapped(name)
         expect(name, data, WEIGHTS)
         if is_hdf5(data):
-            return hdf5.read(name)
+            return hdf5.read(name, data)
         if tensors.looks_like(data):
             return keys.read(name, tensors.read(data))
         return caffemodel.read(name, Wire(data))
@@ -110,7 +110,7 @@ def _article(kind: str) -> str:
 
 def _kind(path: str, data: mmap) -> str:
     if is_hdf5(data):
-        return _hdf5_kind(path)
+        return _hdf5_kind(path, data)
     if tensors.looks_like(data):
         return RUN_STATE if tensors.metadata(data).get(keys.KIND) == RUN_STATE else WEIGHTS
     kind = _message_kind(Wire(data))
@@ -119,8 +119,8 @@ def _kind(path: str, data: mmap) -> str:
     return kind
 
 
-def _hdf5_kind(path: str) -> str:
-    with hdf5.opened(path) as reader:
+def _hdf5_kind(path: str, data: mmap) -> str:
+    with hdf5.opened(path, data) as reader:
         if "data" in reader.root:
             return WEIGHTS
         if "iter" in reader.root or "history" in reader.root:

@@ -18,8 +18,8 @@ import numpy as np
 from netdef.files import replacing
 from netdef.schema.weights_pb2 import SolverState
 from netdef.weights import blob, hdf5
-from netdef.weights.blob import Floats
 from netdef.weights.faults import Damaged, PathLike, inside, reported
+from netdef.weights.narrow import Floats
 from netdef.weights.read import STATE, expect, is_hdf5, mapped
 from netdef.weights.wire import VARINT, Field, Wire, header
 
@@ -53,7 +53,7 @@ def read_solverstate(path: PathLike) -> SolverStateFile:
     with reported(name):
         data = mapped(name)
         expect(name, data, STATE)
-        return _read_hdf5(name) if is_hdf5(data) else _read_message(data)
+        return _read_hdf5(name, data) if is_hdf5(data) else _read_message(data)
 
 
 def write_solverstate(path: PathLike, state: SolverStateFile, *, as_hdf5: bool = False) -> None:
@@ -96,8 +96,8 @@ def _count(field: Field) -> int:
     return field.value
 
 
-def _read_hdf5(path: str) -> SolverStateFile:
-    with hdf5.opened(path) as reader:
+def _read_hdf5(path: str, data: mmap) -> SolverStateFile:
+    with hdf5.opened(path, data) as reader:
         root = reader.root
         lacking = [name for name in ("iter", "current_step", "history") if name not in root]
         if lacking:

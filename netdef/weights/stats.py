@@ -9,7 +9,7 @@ from math import inf, nan, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from netdef.weights.blob import Floats
+from netdef.weights.narrow import Floats
 
 _PIECE = 1 << 20
 

@@ -7,14 +7,19 @@ Source: the encoding section of protobuf's documentation.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from mmap import mmap
+from mmap import PAGESIZE, mmap
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from netdef.weights import narrow
 from netdef.weights.faults import Damaged
+from netdef.weights.narrow import Floats
+
+if sys.platform == "linux":
+    from mmap import MADV_DONTNEED
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _WIDTH = {FIXED32: 4, FIXED64: 8}
@@ -88,8 +93,8 @@ class Wire:
             found.append(_signed(value))
         return found
 
-    def numbers(self, field: Field, kind: int) -> NDArray[Any]:
-        """Repeated floats (`kind` FIXED32) or doubles (FIXED64): packed a view on the file, else a copy."""
+    def floats(self, field: Field, kind: int) -> Floats:
+        """Repeated floats (`kind` FIXED32) or doubles (FIXED64): packed floats a view on the file, else a copy."""
         dtype = np.dtype("<f4" if kind == FIXED32 else "<f8")
         if field.kind == kind:
             return self._unpacked(field, dtype)
@@ -98,7 +103,9 @@ class Wire:
         size = field.end - field.start
         if size % dtype.itemsize:
             raise Damaged(f"{size} bytes are no whole count of {dtype} numbers", offset=field.start)
-        return np.frombuffer(self.data, dtype, size // dtype.itemsize, field.start)
+        if kind == FIXED32:
+            return np.frombuffer(self.data, dtype, size // dtype.itemsize, field.start)
+        return self._copied(field.start, size // dtype.itemsize, dtype.itemsize, dtype)
 
     def _field(self, at: int, end: int) -> Field:
         tag, start = self._varint(at, end)
@@ -143,18 +150,32 @@ class Wire:
             same = (records[:, :tag_size] == tag).all(axis=1)
             if not same.all():
                 return position + int(same.argmin()) * size
+            self._release(position, position + count * size)
             position += count * size
             block = min(2 * block, _MAX_BLOCK)
         return position
 
-    def _unpacked(self, field: Field, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def _unpacked(self, field: Field, dtype: np.dtype[Any]) -> Floats:
         _, start = self._varint(field.start, field.end)
         size = start - field.start + dtype.itemsize
-        count = (field.end - field.start) // size
-        records = np.frombuffer(self.data, np.uint8, count * size, field.start).reshape(count, size)
-        values = np.empty(count, dtype)
-        values.view(np.uint8).reshape(count, dtype.itemsize)[:] = records[:, -dtype.itemsize :]
+        return self._copied(field.start, (field.end - field.start) // size, size, dtype)
+
+    def _copied(self, start: int, count: int, size: int, dtype: np.dtype[Any]) -> Floats:
+        """The numbers at the ends of `count` records of `size` bytes, as float32."""
+        values = np.empty(count, np.float32)
+        for first in range(0, count, _MAX_BLOCK):
+            part = values[first : first + _MAX_BLOCK]
+            at, end = start + first * size, start + (first + part.size) * size
+            records = np.frombuffer(self.data, np.uint8, end - at, at).reshape(part.size, size)
+            narrow.fill(part, np.ascontiguousarray(records[:, -dtype.itemsize :]).view(dtype)[:, 0], at)
+            self._release(at, end)
         return values
+
+    def _release(self, start: int, end: int) -> None:
+        """Let go of pages that were read: they are copied, and would count as memory in use."""
+        if isinstance(self.data, mmap) and sys.platform == "linux" and end - start > PAGESIZE:
+            first = start - start % PAGESIZE
+            self.data.madvise(MADV_DONTNEED, first, end - first)
 
 
 def _demand(size: int, start: int, end: int) -> None:

@@ -11,6 +11,7 @@ import safetensors.numpy
 from netdef.diagnostics import NetdefError
 from netdef.schema import weights_pb2 as pb
 from netdef.weights import kind_of, read_blob, read_weights
+from netdef.weights.wire import header
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CORPUS = Path(__file__).parents[3] / "shared/corpus/weights"
@@ -30,9 +31,18 @@ def refused(path) -> tuple[str, str]:
     return diagnostic.code, diagnostic.message
 
 
+def read_or_none(path, *codes):
+    """The weights, or None when they are refused with one of `codes`."""
+    try:
+        return read_weights(path)
+    except NetdefError as fault:
+        return pytest.fail(str(fault)) if fault.diagnostics[0].code not in codes else None
+
+
 @pytest.mark.parametrize("path", NET_FILES, ids=lambda p: f"{p.parent.name}-{p.suffix}")
 def test_golden_nets(path):
-    expected = np.load(path.parent / "case.npz")
+    with np.load(path.parent / "case.npz") as case:
+        expected = dict(case)
     weights = read_weights(path)
     found = {f"param.{n}.{k}" for n in weights for k in weights.layer(n).blob_keys}
     assert found == {key for key in expected if key.startswith("param.")}
@@ -160,11 +170,9 @@ def test_truncated_at_every_byte(tmp_path):
     whole = (GOLDEN / "nets/legacy_v1/weights.caffemodel").read_bytes()
     complete = read_weights(saved(tmp_path, whole))
     for size in range(1, len(whole), 7):
-        try:
-            weights = read_weights(saved(tmp_path, whole[:size]))
-        except NetdefError as fault:
-            assert fault.diagnostics[0].code in ("ND0602", "ND0603")
-        else:  # cut between two layers: what is there is whole
+        path = saved(tmp_path, whole[:size])
+        if (weights := read_or_none(path, "ND0602", "ND0603")) is not None:
+            # cut between two layers: what is there is whole
             assert all(np.array_equal(a, b) for n in weights for a, b in zip(weights[n], complete[n], strict=True))
 
 
@@ -327,3 +335,23 @@ def test_lying_safetensors(tmp_path, header, size, text):
     code, message = refused(path)
     assert code == "ND0606"
     assert text in message
+
+
+def test_over_two_gigabytes(tmp_path):
+    count = 600_000_000  # 2.4 GB, a hole on the disk but for its two ends
+    head = pb.Layer(name="big").SerializeToString()
+    shape = pb.BlobProto(shape={"dim": [count]}).SerializeToString()
+    body = header(5, 4 * count)
+    blob_size = len(body) + 4 * count + len(shape)
+    start = head + header(7, blob_size) + body
+    size = len(head) + len(header(7, blob_size)) + blob_size
+    path = tmp_path / "big"
+    with path.open("wb") as stream:
+        stream.write(header(100, size) + start)
+        stream.seek(4 * (count - 1), 1)
+        stream.write(struct.pack("<f", 1.5) + shape)
+        stream.write(pb.NetParameter(layer=[pb.Layer(name="after")]).SerializeToString())
+    weights = read_weights(path)
+    assert [layer.name for layer in weights.layers] == ["big", "after"]
+    assert weights["big"][0].shape == (count,)
+    assert weights["big"][0][-2:].tolist() == [0, 1.5]

@@ -14,7 +14,14 @@ def fields(data: bytes) -> list[Field]:
 
 @pytest.mark.parametrize(
     ("value", "encoded"),
-    [(0, b"\x00"), (1, b"\x01"), (127, b"\x7f"), (128, b"\x80\x01"), (300, b"\xac\x02"), (1 << 31, b"\x80\x80\x80\x80\x08")],
+    [
+        (0, b"\x00"),
+        (1, b"\x01"),
+        (127, b"\x7f"),
+        (128, b"\x80\x01"),
+        (300, b"\xac\x02"),
+        (1 << 31, b"\x80\x80\x80\x80\x08"),
+    ],
 )
 def test_varint(value, encoded):
     assert varint(value) == encoded
@@ -25,12 +32,12 @@ def test_fields_of_a_message():
     message = BlobProto(num=3, data=[1, 2], shape=BlobShape(dim=[2])).SerializeToString()
     found = fields(message)
     assert [(f.number, f.kind) for f in found] == [(1, VARINT), (5, BYTES), (7, BYTES)]
-    assert np.array_equal(Wire(message).numbers(found[1], FIXED32), np.float32([1, 2]))
+    assert np.array_equal(Wire(message).floats(found[1], FIXED32), np.float32([1, 2]))
 
 
 def test_packed_numbers_are_views():
     message = BlobProto(data=range(100)).SerializeToString()
-    array = Wire(message).numbers(fields(message)[0], FIXED32)
+    array = Wire(message).floats(fields(message)[0], FIXED32)
     assert array.base is not None
     assert not array.flags.writeable
 
@@ -43,7 +50,7 @@ def test_unpacked_numbers_are_one_field(count, tag, kind, dtype):
     data = b"\x08\x07" + run + b"\x10\x09"
     found = fields(data)
     assert [(f.number, f.value) for f in found] == [(1, 7), (tag[0] >> 3, 0), (2, 9)]
-    assert np.array_equal(Wire(data).numbers(found[1], kind), values)
+    assert np.array_equal(Wire(data).floats(found[1], kind), values)
 
 
 def test_negative_and_packed_integers():

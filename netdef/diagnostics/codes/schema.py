@@ -121,4 +121,38 @@ PAGES = (
         "Names in square brackets (`[some.package.field]`) are protobuf's extensions and Any messages. The\n"
         "schema of nets and solvers has none.\n",
     ),
+    Page(
+        "ND0220",
+        "Unknown type of an old layer",
+        "`layers { … }` is the form of 2013 and 2014. Its types are names in capitals without quotes\n"
+        '(`type: CONVOLUTION`), or words in an inner `layer` (`type: "conv"`), and there are only about forty.\n'
+        "Layers that are younger, and those of forks, are written in today's form:\n\n"
+        '    layer { name: "bn1" type: "BatchNorm" bottom: "x" top: "x" }\n',
+    ),
+    Page(
+        "ND0221",
+        "A setting that an old layer has no use for",
+        "The layers of 2013 kept the settings of all types in one list, so that any could be written for any\n"
+        'type. This one has no meaning for the layer\'s type (`kernelsize` in a "relu"), and is left out, as\n'
+        "Caffe leaves it out. Take it away, or look whether the type is the one you meant.\n",
+    ),
+    Page(
+        "ND0222",
+        "A padding layer in the wrong place",
+        'The "padding" layers of 2013 became a setting of the layer behind them. That works where a "conv" or\n'
+        '"pool" layer reads the padding layer, and reads nothing else. Put the pad into the layers that need\n'
+        "it, and take the padding layer away.\n",
+    ),
+    Page(
+        "ND0223",
+        "Old and new layers in one net",
+        "The net has both `layers` (2014) and `layer` (today). netdef takes them in the order of the text;\n"
+        "Caffe refuses such a net. `netdef upgrade net.prototxt` writes them all as `layer`.\n",
+    ),
+    Page(
+        "ND0224",
+        "The update rule given twice",
+        '`solver_type: ADAM` is the old way to write `type: "Adam"`. A solver with both is ambiguous, and\n'
+        "Caffe refuses it, too. Keep `type`.\n",
+    ),
 )

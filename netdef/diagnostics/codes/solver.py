@@ -85,7 +85,7 @@ tests, and either no `test_state` or one for each.
         "a number is out of its range",
         """\
 The message says which range holds. Rates, decays and intervals cannot be negative; `momentum`, `momentum2` and
-`rms_decay` are shares of the past, at least 0 and below 1: with 1 or more the past would never fade and the run diverge.
+`rms_decay` are shares of the past, at least 0 and below 1: with 1 or more the past would never fade.
 `iter_size` and `average_loss` count from 1.""",
     ),
     Page(
@@ -133,17 +133,18 @@ the hardware multiplies in bfloat16.""",
         "the training diverged",
         """\
 The loss became infinite or not a number. The message names the iteration, and the first layer whose output was not
-finite there. Training stops before that iteration changes any weight; the snapshots taken before are good.
+finite there. On the CPU training stops before that iteration changes any weight; a GPU is asked for its losses only now
+and then, so that weights may be spoilt by then. The snapshots taken before are good.
 
-Mostly the learning rate is too high: divide `base_lr` by ten, or set `clip_gradients: 10`. If it happens in iteration 0,
-look at the data (numbers not scaled, labels out of range) and at the fillers.""",
+Mostly the learning rate is too high: divide `base_lr` by ten, or set `clip_gradients: 10`. If it happens in
+iteration 0, look at the data (numbers not scaled) and at the fillers.""",
     ),
     Page(
         "ND0802",
         "a snapshot could not be written",
         """\
-The disk is full, or the folder may not be written. Training goes on and tries again at the next snapshot; the last whole
-snapshot stays where it is. `snapshot_keep: 3` deletes all but the three newest as it goes.""",
+The disk is full, or the folder may not be written. Training goes on and tries again at the next snapshot; the last
+whole snapshot stays where it is. `snapshot_keep: 3` deletes all but the three newest as it goes.""",
     ),
     Page(
         "ND0803",
@@ -163,16 +164,6 @@ of this net and this `type`: it was written by another net or with another type 
 
 To begin anew from trained weights, which may be of another net in parts, use `--weights x.caffemodel` in place of
 `--snapshot x.solverstate`.""",
-    ),
-    Page(
-        "ND0805",
-        "weights in the place of a solver state",
-        """\
-`--snapshot` wants the `.solverstate` that was written beside the `.caffemodel`: only it knows the iteration and the
-memory of the update rule.
-
-    netdef train solver.prototxt --snapshot lenet_iter_500.solverstate    # goes on at iteration 500
-    netdef train solver.prototxt --weights lenet_iter_500.caffemodel      # begins at 0 with these weights""",
     ),
     Page(
         "ND0806",

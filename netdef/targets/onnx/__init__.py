@@ -1,6 +1,6 @@
 """Floor 6: from the graph to an ONNX model. Nothing here runs a model; `netdef.deploy` does."""
 
-from netdef.targets.onnx.batch import input_batch, sizes
+from netdef.targets.onnx.batch import batch_of, sizes
 from netdef.targets.onnx.emit import Emission, emit, netdef_version
 from netdef.targets.onnx.opset import DEFAULT_OPSET, OLDEST_OPSET, newest_known
 from netdef.targets.onnx.save import EXTERNAL_DATA_LIMIT, data_file, save
@@ -12,7 +12,7 @@ __all__ = [
     "Emission",
     "data_file",
     "emit",
-    "input_batch",
+    "batch_of",
     "netdef_version",
     "newest_known",
     "save",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
-from netdef.ir import Graph, Node, Shape
+from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Mismatch
 
 _PROBES = (7, 11)
@@ -13,60 +14,84 @@ _PROBES = (7, 11)
 that needs a divisible batch gets through by luck."""
 
 
-def input_batch(graph: Graph) -> int | None:
-    """Caffe's batch size: the first axis of the first input; None when it is unknown or there is none."""
-    first = next((blob.shape for blob in graph.inputs if blob.shape.dims), None)
-    return first[0] if first else None
+_TIME_MAJOR = {"LSTM": 1, "RNN": 1, "LSTMUnit": 0}
+"""Layers that take (time, batch, …), with the bottom that tells both sizes: Caffe's `cont`, or the cell's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Caffe's batch size, None where only a run tells it, and the axis it stands on in each input that has it."""
+
+    size: int | None
+    axes: Mapping[str, int]
+
+
+def batch_of(graph: Graph) -> Batch:
+    """Find the batch axis of each input.
+
+    It is axis 0 of the first input, and of every other one with as many rows: a second input may be something else,
+    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch).
+    """
+    shapes = {blob.id: blob.shape for blob in graph.inputs if blob.shape.dims}
+    time = next((node.bottoms[_TIME_MAJOR[node.type]].shape for node in graph.nodes if node.type in _TIME_MAJOR), None)
+    major = time.dims[:2] if time and time.dims else ()
+    size = major[1] if len(major) == 2 else next((shape[0] for shape in shapes.values()), None)
+    begins = (major, (1, size)) if len(major) == 2 else ()  # (1, batch, …) is a state of one moment
+    axes = {id: 1 for id, shape in shapes.items() if shape.sizes[:2] in begins}
+    rows = {id: 0 for id, shape in shapes.items() if id not in axes and shape[0] in (size, None)}
+    return Batch(size, {**axes, **rows})
 
 
 def sizes(graph: Graph, batch: int | None) -> dict[str, Shape]:
     """The shape of every blob, by id, at that batch size; None stands for any, and leaves a None in the shapes.
 
-    The batch axis is axis 0 of every input that has as many rows as the first one (a second input may be something
-    else: per-channel factors, a list of boxes).
-
     Raises:
         NetdefError: an input has an unknown size beside its batch (ND0904), or a layer fixes the batch (ND0905).
     """
-    _require_known(graph)
+    found = batch_of(graph)
+    _require_known(graph, found)
     if batch is not None:
-        return _infer(graph, batch, wanted=batch)
-    first, second = (_infer(graph, probe, wanted=None) for probe in _PROBES)
+        return _infer(graph, found, batch, free=False)
+    first, second = (_infer(graph, found, probe, free=True) for probe in _PROBES)
     return {id: _common(first[id], second[id]) for id in first}
 
 
-def batched(graph: Graph, shapes: Mapping[str, Shape]) -> frozenset[str]:
-    """The blobs whose first axis is the batch itself, and not some multiple of it, where it is left open."""
-    seven = _infer(graph, _PROBES[0], wanted=None)
-    return frozenset(
-        id for id, shape in shapes.items() if shape.dims and shape[0] is None and seven[id][0] == _PROBES[0]
-    )
+def batch_axes(graph: Graph) -> dict[str, int]:
+    """The axis of each blob, by id, that is the batch itself and not some multiple of it, where there is one."""
+    found = batch_of(graph)
+    first, second = (_infer(graph, found, probe, free=True) for probe in _PROBES)
+    pairs = {id: list(zip(first[id].dims or (), second[id].dims or (), strict=False)) for id in first}
+    return {id: dims.index(_PROBES) for id, dims in pairs.items() if dims.count(_PROBES) == 1}
 
 
-def _infer(graph: Graph, batch: int, *, wanted: int | None) -> dict[str, Shape]:
-    usual = input_batch(graph)
+def _infer(graph: Graph, found: Batch, batch: int, *, free: bool) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
+    inputs = {blob.id for blob in graph.inputs}
     for node in graph.nodes:
-        for blob, shape in zip(node.tops, _tops(graph, node, shapes, batch, usual, wanted), strict=True):
-            shapes[blob.id] = shape
+        if not node.bottoms and node.tops and node.tops[0].id in inputs:
+            shapes.update((blob.id, _resize(blob, found, batch)) for blob in node.tops)
+            continue
+        try:
+            tops = _tops(node, tuple(shapes[blob.id] for blob in node.bottoms))
+        except Mismatch as mismatch:
+            raise NetdefError([_fixed(node, mismatch, found.size, None if free else batch)]) from mismatch
+        shapes.update((blob.id, shape) for blob, shape in zip(node.tops, tops, strict=True))
     return shapes
 
 
-def _tops(
-    graph: Graph, node: Node, shapes: dict[str, Shape], batch: int, usual: int | None, wanted: int | None
-) -> tuple[Shape, ...]:
-    if not node.bottoms and any(blob in graph.inputs for blob in node.tops):
-        return tuple(_resize(blob.shape, batch, usual) for blob in node.tops)
-    try:
-        return node.layer.infer(tuple(shapes[blob.id] for blob in node.bottoms))
-    except Mismatch as mismatch:
-        raise NetdefError([_fixed(node, mismatch, usual, wanted)]) from mismatch
+def _tops(node: Node, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """The shape rule's answer, if the parameters keep their shapes; Mismatch otherwise."""
+    tops = node.layer.infer(bottoms)
+    stored = node.layer.params(tuple(blob.shape for blob in node.bottoms))
+    for spec, now in zip(stored, node.layer.params(bottoms), strict=True):
+        if spec.shape.known and spec.shape != now.shape:
+            raise Mismatch(f"its {spec.name} is {spec.shape}, and would have to be {now.shape}")
+    return tops
 
 
-def _resize(shape: Shape, batch: int, usual: int | None) -> Shape:
-    if not shape.dims or (shape[0] is not None and shape[0] != usual):
-        return shape
-    return shape.replace(0, batch)
+def _resize(blob: Blob, found: Batch, batch: int) -> Shape:
+    axis = found.axes.get(blob.id)
+    return blob.shape if axis is None else blob.shape.replace(axis, batch)
 
 
 def _common(a: Shape, b: Shape) -> Shape:
@@ -76,8 +101,8 @@ def _common(a: Shape, b: Shape) -> Shape:
     return Shape(tuple(x if x == y else None for x, y in zip(a.dims, b.dims, strict=True)))
 
 
-def _require_known(graph: Graph) -> None:
-    found = [
+def _require_known(graph: Graph, found: Batch) -> None:
+    unknown = [
         error(
             "ND0904",
             f'the size of input "{blob.id}" is not known: {blob.shape}',
@@ -85,10 +110,10 @@ def _require_known(graph: Graph) -> None:
             help=f"give it: --shape {blob.id}=NxCxHxW",
         )
         for blob in graph.inputs
-        if blob.shape.dims is None or None in blob.shape.dims[1:]
+        if not _resize(blob, found, 1).known
     ]
-    if found:
-        raise NetdefError(found)
+    if unknown:
+        raise NetdefError(unknown)
 
 
 def _fixed(node: Node, mismatch: Mismatch, usual: int | None, wanted: int | None) -> Diagnostic:

@@ -16,7 +16,7 @@ from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Value
-from netdef.targets.onnx.batch import batched, sizes
+from netdef.targets.onnx.batch import batch_axes, sizes
 from netdef.targets.onnx.builder import Array, Builder, Op
 
 BATCH = "batch"
@@ -31,7 +31,7 @@ class Emission:
         graph: what is emitted.
         opset: version of the operator set.
         shapes: shape of each blob by id, None where the batch decides.
-        batched: the blobs whose first axis is the free batch.
+        axes: the axis of each blob that is the free batch.
         names: the name of each blob in the model, by id.
         initializers: the name of each parameter's tensor, by the parameter's id.
         taken: every name in use.
@@ -40,7 +40,7 @@ class Emission:
     graph: Graph
     opset: int
     shapes: dict[str, Shape]
-    batched: frozenset[str]
+    axes: dict[str, int]
     names: dict[str, str] = field(default_factory=dict)
     initializers: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -78,7 +78,7 @@ def emit(
     """
     _require_work(graph)
     shapes = sizes(graph, batch)
-    emission = Emission(graph, opset, shapes, batched(graph, shapes) if batch is None else frozenset())
+    emission = Emission(graph, opset, shapes, batch_axes(graph) if batch is None else {})
     _reserve(emission)
     for param in graph.params.values():
         array = np.ascontiguousarray(arrays[param.id], np.float32)
@@ -119,7 +119,7 @@ def _reserve(emission: Emission) -> None:
 def _emit_node(emission: Emission, node: Node) -> None:
     builder = Builder(
         node.id,
-        node.layer.params(tuple(emission.shapes[blob.id] for blob in node.bottoms)),
+        node.layer.params(tuple(blob.shape for blob in node.bottoms)),
         node.params,
         emission.initializers,
         opset=emission.opset,
@@ -207,6 +207,6 @@ def _model(emission: Emission, metadata: dict[str, str]) -> onnx.ModelProto:
 def _info(emission: Emission, blob: Blob) -> onnx.ValueInfoProto:
     shape = emission.shapes[blob.id]
     dims: list[int | str | None] | None = None if shape.dims is None else list(shape.dims)
-    if dims and blob.id in emission.batched:
-        dims[0] = BATCH
+    if dims and blob.id in emission.axes:
+        dims[emission.axes[blob.id]] = BATCH
     return helper.make_tensor_value_info(emission.names[blob.id], onnx.TensorProto.FLOAT, dims)

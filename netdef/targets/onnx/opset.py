@@ -10,8 +10,9 @@ OLDEST_OPSET = 13
 """The oldest that the layers' rules are written for: from 13 on Softmax works along one axis, and Squeeze, Split
 and ReduceSum take their axes as inputs."""
 
-DEFAULT_OPSET = 17
-"""What a model is written in unless asked otherwise."""
+DEFAULT_OPSET = 21
+"""What a model is written in unless asked otherwise: the newest that every ONNX Runtime from 1.20 on takes, the oldest
+that netdef works with. All golden cases come out alike in 13 to 26, so a newer one would gain nothing."""
 
 
 def newest_known() -> int:

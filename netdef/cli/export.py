@@ -1,0 +1,169 @@
+"""`netdef export`: a net and its weights as an ONNX file that is proven equal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from netdef.cli.options import shape_option, state_options
+from netdef.cli.report import show
+from netdef.ir import Shape
+
+if TYPE_CHECKING:
+    from netdef.deploy import ExportReport, Proof
+    from netdef.deploy.verify import Step
+    from netdef.ir import Graph
+
+_TOP = 10
+"""How many blobs the table of errors shows."""
+
+
+class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks alone
+    """A batch size, or ``dynamic``."""
+
+    name = "N|dynamic"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """A whole number from 1; None for ``dynamic``."""
+        if value is None or isinstance(value, int):
+            return value
+        if value.lower() == "dynamic":
+            return None
+        if not (value.isascii() and value.isdecimal() and 0 < int(value) < 2**31):
+            self.fail(f"{value!r} is neither a batch size nor `dynamic`", param, ctx)
+        return int(value)
+
+
+@click.command()
+@click.argument("net")
+@click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@click.option("--output", "-o", required=True, help="The ONNX file to write.")
+@click.option("--opset", type=int, help="Version of ONNX's operator set.")
+@click.option("--batch", type=BatchType(), help="Fix the batch size; `dynamic`, the default, leaves it free.")
+@state_options
+@shape_option
+@click.option("--verify/--no-verify", default=True, help="Compare every blob with torch's; on by default.")
+@click.option("--reference", is_flag=True, help="Verify with onnx's reference evaluator in the place of ONNX Runtime.")
+@click.option("--seed", default=0, help="Seed of the random input.", show_default=True)
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Output.")
+def command(
+    net: str,
+    weights: tuple[str, ...],
+    output: str,
+    opset: int | None,
+    batch: int | None,
+    phase: str | None,
+    level: int,
+    stages: tuple[str, ...],
+    shapes: tuple[tuple[str, Shape], ...],
+    verify: bool,
+    reference: bool,
+    seed: int,
+    format_: str,
+) -> None:
+    """Write NET with its weights as an ONNX model.
+
+    Losses become their predictions, labels and metrics go. The model is run in ONNX Runtime on random input and
+    every blob compared with torch's; if one is further off than 1e-4 of its largest value, nothing is written.
+    """
+    start = time.perf_counter()
+    from netdef.deploy import export
+
+    graph = load_graph(net, phase, level, stages, shapes)
+    with progress() as step:
+        report = export(
+            graph,
+            output,
+            weights=split(weights),
+            opset=opset,
+            batch=batch,
+            verify=verify,
+            reference=reference,
+            seed=seed,
+            step=step,
+        )
+    show(report.warnings)
+    elapsed_s = time.perf_counter() - start
+    if format_ == "json":
+        click.echo(json.dumps({**report.as_json(), "elapsed_s": round(elapsed_s, 3)}, indent=1))
+    else:
+        _print(report, elapsed_s)
+
+
+def load_graph(
+    net: str, phase: str | None, level: int, stages: tuple[str, ...], shapes: tuple[tuple[str, Shape], ...]
+) -> Graph:
+    """The net in the phase asked for, TEST unless told otherwise."""
+    from netdef.api import load_net
+
+    split_stages = [stage for written in stages for stage in written.split(",") if stage]
+    given = {name: shape.sizes for name, shape in shapes}
+    return load_net(net, "TRAIN" if phase == "TRAIN" else "TEST", level=level, stages=split_stages, shapes=given)
+
+
+def split(weights: tuple[str, ...]) -> list[str]:
+    """The weight files of all `--weights`, each of which may list several, as Caffe's may."""
+    return [file for written in weights for file in written.split(",") if file]
+
+
+@contextmanager
+def progress() -> Iterator[Step]:
+    """A line on the terminal that tells what is going on, and goes when it is done; silent elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("") as status:
+        yield lambda what: status.update(Text(what))
+
+
+def print_proof(proof: Proof) -> None:
+    """The blobs with the largest errors as a table, and one line about all."""
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    table = Table(box=None, header_style="bold")
+    for name in ("blob", "layer", "shape"):
+        table.add_column(name, overflow="fold")
+    for name in ("largest difference", "relative"):
+        table.add_column(name, justify="right")
+    worst = sorted(proof.blobs, key=lambda blob: -blob.max_rel)[:_TOP]
+    for blob in worst:
+        shape = "x".join(map(str, blob.shape)) or "scalar"
+        table.add_row(Text(blob.name), Text(blob.layer), shape, f"{blob.max_abs:.2e}", f"{blob.max_rel:.2e}")
+    console.print(table)
+    count = len(proof.blobs)
+    shown = f"the {len(worst)} largest errors of {count} blobs" if count > len(worst) else f"all {count} blobs"
+    sizes = " and ".join(map(str, proof.batch_sizes))
+    click.echo(f"{shown}; torch against {proof.oracle} at batch size {sizes}; relative to a blob's largest value")
+
+
+def _print(report: ExportReport, elapsed_s: float) -> None:
+    if report.removed:
+        click.echo(f"left out: {', '.join(report.removed)}")
+    if report.proof.blobs:
+        print_proof(report.proof)
+    else:
+        click.echo("not verified")
+    inputs, outputs = (_interface(side) for side in (report.inputs, report.outputs))
+    click.echo(f"{report.path}: {inputs} -> {outputs}, opset {report.opset}, {_size(report)}, {elapsed_s:.1f} s")
+
+
+def _interface(sides: dict[str, tuple[int | str, ...]]) -> str:
+    return ", ".join(f"{name} {'x'.join(map(str, dims)) or 'scalar'}" for name, dims in sides.items())
+
+
+def _size(report: ExportReport) -> str:
+    size = float(report.size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

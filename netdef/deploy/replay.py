@@ -1,0 +1,107 @@
+"""Does an ONNX file that was exported some time ago still compute what its net computes?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from netdef.deploy.export import interface, torch_twin
+from netdef.deploy.report import Proof
+from netdef.deploy.verify import Step, prove, silent
+from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.graph.deploy import deploy
+from netdef.ir import Graph, Shape
+from netdef.targets.onnx import batch_of, sizes
+
+PathLike = str | os.PathLike[str]
+Interface = Mapping[str, tuple[int | str, ...]]
+
+
+def replay(
+    path: PathLike,
+    net: Graph,
+    *,
+    weights: Sequence[PathLike] = (),
+    reference: bool = False,
+    seed: int = 0,
+    step: Step = silent,
+) -> Proof:
+    """Prove again that the model at `path` computes what `net` with `weights` does in torch.
+
+    Every blob is compared that the net names and some node of the model writes, so a model of another tool will do if
+    its inputs and outputs bear the net's names.
+
+    Raises:
+        NetdefError: the file is no model (ND0910), or not one of this net (ND0911).
+        RunError: malformed, not runnable, or not equal (ND0907-ND0909).
+    """
+    step("reading the model")
+    model = read_model(path)
+    graph = deploy(net)
+    batch = _batch(interface(model.graph.input), graph)
+    _require_same(model, sizes(graph, batch), graph)
+    step("reading weights")
+    module, _ = torch_twin(graph, weights, seed)
+    return prove(graph, module, model, batch=batch, seed=seed, reference=reference, step=step)
+
+
+def read_model(path: PathLike) -> onnx.ModelProto:
+    """The model at `path`, with the data of its data file."""
+    try:
+        model = onnx.load(path, format="protobuf")
+    except OSError as fault:
+        raise _unreadable(path, fault.strerror or str(fault)) from fault
+    except (DecodeError, onnx.checker.ValidationError, ValueError) as fault:
+        raise _unreadable(path, f"it is no ONNX model, or cut short ({' '.join(str(fault).split())[:200]})") from fault
+    if not model.graph.node or not model.graph.output:
+        raise _unreadable(path, "it is no ONNX model: it has no graph")
+    return model
+
+
+def _unreadable(path: PathLike, why: str) -> NetdefError:
+    return NetdefError([error("ND0910", f"{Path(path)} cannot be read: {why}")])
+
+
+def _batch(inputs: Interface, graph: Graph) -> int | None:
+    """The batch size that the model fixes; None where it is free."""
+    for id, axis in batch_of(graph).axes.items():
+        if axis < len(inputs.get(id, ())) and isinstance(size := inputs[id][axis], int):
+            return size
+    return None
+
+
+def _require_same(model: onnx.ModelProto, shapes: Mapping[str, Shape], graph: Graph) -> None:
+    """Inputs alike in name and size, and every output of the net in the model; else ND0911, all that differs."""
+    found = [*_inputs_apart(interface(model.graph.input), shapes, graph)]
+    made = {name for node in model.graph.node for name in node.output}
+    missing = [blob.id for blob in graph.outputs if blob.id not in made]
+    if missing:
+        outputs = ", ".join(info.name for info in model.graph.output)
+        found.append(error("ND0911", f"the model lacks the net's {', '.join(missing)}; it gives {outputs}"))
+    if found:
+        raise NetdefError(found)
+
+
+def _inputs_apart(inputs: Interface, shapes: Mapping[str, Shape], graph: Graph) -> list[Diagnostic]:
+    names = [blob.id for blob in graph.inputs]
+    if sorted(names) != sorted(inputs):
+        return [error("ND0911", f"the net's inputs are {', '.join(names)}, the model's {', '.join(inputs)}")]
+    return [
+        error("ND0911", f'input "{id}" is {shapes[id]} in the net and {_text(inputs[id])} in the model')
+        for id in names
+        if not _fits(shapes[id].sizes, inputs[id])
+    ]
+
+
+def _fits(net: tuple[int | None, ...], model: tuple[int | str, ...]) -> bool:
+    return len(net) == len(model) and all(
+        a is None or isinstance(b, str) or a == b for a, b in zip(net, model, strict=True)
+    )
+
+
+def _text(dims: tuple[int | str, ...]) -> str:
+    return "x".join(map(str, dims)) or "scalar"

@@ -1,0 +1,153 @@
+"""ND03xx: how layers are joined to a net, and the shapes of what flows between them."""
+
+from netdef.diagnostics.codes.page import Page
+
+PAGES = (
+    Page(
+        "ND0301",
+        "unknown layer type",
+        """
+`type` is none of Caffe's layer types. Types are written in CamelCase, and upper and lower case count.
+
+    type: "InnerProdukt"    # error: did you mean "InnerProduct"?
+
+Layers of a fork of Caffe (Permute, Normalize, PriorBox, ROIPooling, Upsample, …) are not part of it.
+""",
+    ),
+    Page(
+        "ND0302",
+        "unknown bottom",
+        """
+A layer reads a blob that no layer before it writes. Layers are worked in the order of the file, so a blob must be
+written further up, by a layer that takes part in the same phase, level and stages.
+
+    layer { name: "relu1" type: "ReLU" bottom: "con1" top: "con1" }    # the blob is "conv1"
+""",
+    ),
+    Page(
+        "ND0303",
+        "a blob is written twice",
+        """
+Two layers of one phase have the same top. A layer may write a blob again only in place: when it is also its bottom,
+at the same index.
+
+    layer { name: "a" type: "Sigmoid" bottom: "x" top: "y" }
+    layer { name: "b" type: "TanH"    bottom: "x" top: "y" }    # give this top another name
+""",
+    ),
+    Page(
+        "ND0304",
+        "shapes do not fit",
+        """
+The shapes of a layer's bottoms do not fit the layer, or each other. The labels show both shapes and the layers that
+they come from.
+
+A frequent cause: Caffe's Pooling rounds up where Convolution rounds down, so two branches of a net can differ by one.
+`round_mode: FLOOR` makes Pooling round down.
+""",
+    ),
+    Page(
+        "ND0305",
+        "wrong number of bottoms or tops",
+        """
+Each layer type takes a certain number of bottoms and tops; SoftmaxWithLoss, for one, needs predictions and labels:
+
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" top: "loss" }    # add bottom: "label"
+""",
+    ),
+    Page(
+        "ND0306",
+        "a layer cannot work in place",
+        """
+A top has its bottom's name, so the result would be written over the input. Element-wise layers (ReLU, Dropout, Scale,
+BatchNorm, …) can do that; a layer that still needs its input, or whose top has another shape, cannot.
+""",
+    ),
+    Page(
+        "ND0307",
+        "a shared parameter has two shapes",
+        """
+Layers that name a `param` alike share it, so their shapes must be the same, or, with `share_mode: PERMISSIVE`, their
+numbers of elements.
+
+    param { name: "embedding" }    # 500x800 in one layer, 500x400 in the other
+""",
+    ),
+    Page(
+        "ND0308",
+        "more `param` fields than parameters",
+        """
+The first `param` belongs to a layer's first parameter (the weight), the second to its second (the bias). A
+Convolution with `bias_term: false` has one parameter, so it takes one `param` at most.
+""",
+    ),
+    Page(
+        "ND0309",
+        "wrong number of loss weights",
+        """
+`loss_weight` is given for no top (a loss layer's first top then counts with 1, all others with 0) or for each top.
+""",
+    ),
+    Page(
+        "ND0310",
+        "wrong number of `propagate_down`",
+        """
+`propagate_down` is given for no bottom or for each one, in their order.
+""",
+    ),
+    Page(
+        "ND0311",
+        "the net's `input` fields do not add up",
+        """
+Each `input` at the top of a net needs one `input_shape`, or four `input_dim` (number, channels, height, width), and
+one of the two ways alone. Today an Input layer says the same:
+
+    layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 227 dim: 227 } } }
+""",
+    ),
+    Page(
+        "ND0312",
+        "a supplied shape does not fit the net",
+        """
+`--shape BLOB=NxCxHxW` names a blob that the net does not have, or contradicts what the net itself says of it.
+""",
+    ),
+    Page(
+        "ND0313",
+        "both `include` and `exclude`",
+        """
+A layer is chosen by its `include` rules (one that holds is enough) or by its `exclude` rules (one that holds drops
+it). Both at once would leave open which one wins.
+""",
+    ),
+    Page(
+        "ND0314",
+        "a shared parameter has two multipliers",
+        """
+`lr_mult` and `decay_mult` belong to the parameter. Where several layers share it, state them once, or alike.
+""",
+    ),
+    Page(
+        "ND0315",
+        "two layers have one name",
+        """
+Caffe accepts it, but loads weights by layer name: the first of the two gets them. Give each layer its own name,
+unless only one of them has parameters.
+""",
+    ),
+    Page(
+        "ND0316",
+        "a net without layers",
+        """
+The file holds no `layer`. Perhaps it is empty, or a solver: a solver has `net: "…"` and `base_lr`.
+""",
+    ),
+    Page(
+        "ND0320",
+        "a solver's net is not there",
+        """
+`net`, `train_net` or `test_net` names a file that does not exist. A relative path is looked for in the working folder,
+as Caffe does, and then in the folder of the solver.
+""",
+    ),
+)

@@ -1,0 +1,43 @@
+"""How well does a net do on its test data?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netdef.solver.events import Output
+from netdef.solver.running import RunningNet
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Means over the batches of a test: each output, and the weighted sum of the losses."""
+
+    outputs: tuple[Output, ...]
+    loss: float
+
+
+@torch.no_grad()
+def evaluate(
+    net: RunningNet, num_batches: int, *, each: Callable[[int, tuple[Output, ...]], None] | None = None
+) -> Score:
+    """Run `num_batches` batches through `net` and average each output, as Caffe's Solver::Test does.
+
+    A mean of batch means: it counts every row alike only because all batches have the same size. `each` is told the
+    outputs of each batch. The device is asked for numbers at the end alone, unless there is an `each`.
+    """
+    sums: dict[str, Tensor] = {}
+    total: Tensor | float = 0.0
+    for batch in range(num_batches):
+        outputs, loss = net.forward()
+        total = total + loss.double()
+        for name, value in outputs.items():
+            sums[name] = sums[name] + value.double() if name in sums else value.double()
+        if each:
+            each(batch, net.described([(name, value.cpu().numpy()) for name, value in outputs.items()]))
+    count = max(num_batches, 1)
+    means = [(name, (value / count).cpu().numpy()) for name, value in sums.items()]
+    return Score(net.described(means), float(total) / count)

@@ -1,0 +1,102 @@
+"""How do a net's batches reach its module?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdef.data.device import finish
+from netdef.data.loader import Loader
+from netdef.data.reader import Labels
+from netdef.data.source import BatchSource, State, open_source
+from netdef.diagnostics import NetdefError, error
+from netdef.ir import Graph, Node
+from netdef.layers import Layer
+from netdef.layers.loss import SoftmaxWithLoss
+
+Source = BatchSource | Loader
+
+
+class Feed:
+    """All sources of one net; `next` gives the module's arguments.
+
+    Reading ahead begins with the first batch. The position is that of the batches handed out, whatever was read ahead.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        arguments: Mapping[str, str],
+        *,
+        device: torch.device,
+        base_dir: Path | None,
+        seed: int,
+        channels_last: bool = False,
+    ) -> None:
+        self.device = device
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self.sources: dict[str, Source] = {}
+        self._tops: list[tuple[Source, list[str]]] = []
+        for node in graph.nodes:
+            if isinstance(node.layer, Layer) and node.layer.is_source:
+                source = _open(graph, node, node.layer, base_dir, seed)
+                self.sources[node.id] = source
+                self._tops.append((source, [arguments[blob.id] for blob in node.tops]))
+
+    def next(self) -> dict[str, Tensor]:
+        """The next batch of every source, on the device, by argument name."""
+        return {
+            name: self._send(top)
+            for source, names in self._tops
+            for name, top in zip(names, source.next_raw(), strict=True)
+        }
+
+    def state(self) -> dict[str, State]:
+        """Where each source stands, by its layer."""
+        return {name: source.state() for name, source in self.sources.items()}
+
+    def restore(self, states: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken; a layer that it does not know begins at its start."""
+        for name, source in self.sources.items():
+            if name in states:
+                source.restore(states[name])
+
+    def close(self) -> None:
+        """Stop reading, let files go."""
+        for source in self.sources.values():
+            source.close()
+
+    def _send(self, top: Any) -> Tensor:
+        tensor = finish(top, self.device, pin=self.device.type == "cuda")
+        return tensor.contiguous(memory_format=self._format) if tensor.ndim == 4 else tensor
+
+
+def _open(graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: int) -> Source:
+    if node.type == "Input":
+        message = f'layer "{node.name}" is an Input: nothing feeds it here'
+        help = "use a data layer (Data, HDF5Data, ImageData, DummyData)"
+        raise NetdefError([error("ND0712", message, span=node.places.layer, help=help)])
+    source = open_source(
+        layer,
+        phase=graph.phase,
+        base_dir=base_dir,
+        seed=seed,
+        labels=_labels(graph, node),
+        name=node.name,
+        span=node.places.layer,
+    )
+    return Loader(source) if source.readable_ahead and node.type != "DummyData" else source
+
+
+def _labels(graph: Graph, source: Node) -> Labels:
+    """Which labels the net can take: as many classes as the scores have that its loss compares them with."""
+    if len(source.tops) < 2:
+        return Labels()
+    for node in graph.nodes:
+        if isinstance(node.layer, SoftmaxWithLoss) and source.tops[1] in node.bottoms[1:2]:
+            return Labels(node.bottoms[0].shape[node.layer.axis], node.layer.counting.ignore_label)
+    return Labels()

@@ -1,0 +1,300 @@
+"""What happens in which order when a net is trained?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from time import monotonic
+from typing import Literal
+
+import torch
+from torch import Tensor, fx
+
+from netdef.diagnostics import Diagnostic, NetdefError, RunError, error
+from netdef.solver import device as devices
+from netdef.solver import snapshot as snapshots
+from netdef.solver import state
+from netdef.solver.config import SolverConfig
+from netdef.solver.evaluate import Score, evaluate
+from netdef.solver.events import Displayed, Event, Observer, Snapshotted, Tested, Testing, Warned
+from netdef.solver.losses import Losses
+from netdef.solver.nets import batch_size, check_trainable, compile_choice, read_config
+from netdef.solver.optimizer import CaffeOptimizer
+from netdef.solver.policy import single
+from netdef.solver.randomness import Randomness
+from netdef.solver.run import Run, make_optimizer
+from netdef.solver.running import Style, build_net, first_not_finite, share_weights
+
+Request = Literal["stop", "snapshot"]
+PathLike = str | os.PathLike[str]
+
+
+class Solver:
+    """Trains the net of a solver file as Caffe does (source: solver.cpp, Step and Solve).
+
+    One iteration: test if it is due; sum the gradients of `iter_size` batches; display if it is due; update; take a
+    snapshot if it is due. What there is to tell goes to `observers`.
+
+    Attributes:
+        config: the solver file, decoded.
+        device: where it computes; `device_note` says so where that is not what the file asks for.
+        run: the nets, the optimizer, and where they stand.
+        observers: called with each event.
+        stopped: whether a request to stop ended the last `step`.
+    """
+
+    def __init__(
+        self,
+        solver: PathLike | SolverConfig,
+        *,
+        weights: Sequence[PathLike] | None = None,
+        device: int | str | None = None,
+        observers: Sequence[Observer] = (),
+        level: int | None = None,
+        stages: Sequence[str] = (),
+    ) -> None:
+        """Build the nets and open their data.
+
+        Args:
+            solver: a solver file, or one that is decoded already.
+            weights: files to begin from, matched by layer name; the solver's own `weights` if None.
+            device: a GPU's number or a torch device; what the solver says if None.
+            observers: called with each event of the run.
+            level: of every net, in the place of what the solver states.
+            stages: of every net, beside those that the solver states.
+
+        Raises:
+            NetdefError: with every error in the solver and its nets.
+        """
+        self.config = solver if isinstance(solver, SolverConfig) else read_config(os.fspath(solver))[0]
+        self.observers = list(observers)
+        self.device, self.device_note = devices.choose(self.config, device)
+        devices.set_up(self.config, self.device)
+        self.run = _build(self.config, self.device, level, tuple(stages))
+        self.stopped = False
+        self._requests: set[Request] = set()
+        self._images_per_iteration = batch_size(self.run.train.graph) * self.config.iter_size
+        self._saved: int | None = None
+        self._began = monotonic()
+        self._shown = (self._began, 0)
+        self._warn(state.load_weights(self.run, self.config.weights if weights is None else weights))
+
+    @property
+    def iter(self) -> int:
+        """Updates made so far."""
+        return self.run.iter
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the coming update."""
+        policy = self.config.policy
+        return single(policy.rate(self.iter, policy.current_step(self.iter, self.run.current_step)))
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the last `average_loss` iterations."""
+        return self.run.losses.mean
+
+    @property
+    def net(self) -> fx.GraphModule:
+        """The training net's module."""
+        return self.run.train.module
+
+    @property
+    def test_nets(self) -> list[fx.GraphModule]:
+        """The test nets' modules, which compute with the training net's parameters."""
+        return [test.module for test in self.run.tests]
+
+    @property
+    def optimizer(self) -> CaffeOptimizer:
+        """Caffe's update rule as a torch optimizer."""
+        return self.run.optimizer
+
+    def solve(self) -> None:
+        """Train to `max_iter`, with a snapshot at the end and a last display and test, as `caffe train` does."""
+        if self.config.snapshot or self.config.snapshot_after_train:
+            snapshots.prepare(self.config.snapshot_prefix)
+        self.step(self.config.max_iter - self.iter)
+        if (self.stopped or self.config.snapshot_after_train) and self._saved != self.iter:
+            self.snapshot()
+        if self.stopped:
+            return
+        with self.run.random.active():
+            if self._due(self.config.display):
+                self._show_last()
+            if self._due(self.config.test_interval):
+                self.test_all()
+
+    def step(self, count: int) -> None:
+        """Train `count` iterations, or fewer if `request("stop")` comes in between.
+
+        Raises:
+            RunError: ND0801, the loss is not finite any more.
+        """
+        self.stopped = False
+        self._shown = (monotonic(), self.iter)
+        with self.run.random.active():
+            for _ in range(count):
+                if self._due(self.config.test_interval) and (self.iter or self.config.test_initialization):
+                    self.test_all()
+                self._iterate()
+                self._answer()
+                if self.stopped:
+                    break
+            self._check_finite()
+
+    def request(self, what: Request) -> None:
+        """Ask for a stop or a snapshot after the iteration that is under way; a signal handler may call it."""
+        self._requests.add(what)
+
+    def test_all(self) -> list[Score]:
+        """Test every test net, and tell the observers."""
+        with self.run.random.active():
+            return [self._test(number) for number in range(len(self.run.tests))]
+
+    def snapshot(self) -> snapshots.Place:
+        """Write weights, solver state and run state under `snapshot_prefix`.
+
+        Raises:
+            RunError: ND0802, it cannot be written; ND0801, the run has diverged.
+        """
+        self._check_finite()
+        prefix = self.config.snapshot_prefix
+        place = snapshots.Place.of(prefix, self.iter, self.config.snapshot_format)
+        try:
+            snapshots.prepare(prefix)
+            snapshots.write(place, state.capture(self.run))
+            snapshots.prune(prefix, self.config.snapshot_keep, self.iter)
+        except (NetdefError, OSError) as fault:
+            raise _unwritten(self.iter, fault) from fault
+        self._saved = self.iter
+        self._tell(Snapshotted(self.iter, place.weights, place.state))
+        return place
+
+    def restore(self, path: PathLike) -> None:
+        """Go on from a solver state (netdef's or Caffe's), with the weights that it names.
+
+        Raises:
+            NetdefError: it is no solver state, or one of another net or another type of solver.
+        """
+        self._warn(state.restore(self.run, path))
+        self._saved = self.iter
+
+    def close(self) -> None:
+        """Stop reading data ahead, let files go."""
+        for net in (self.run.train, *self.run.tests):
+            net.feed.close()
+
+    def __enter__(self) -> Solver:
+        """The solver itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _iterate(self) -> None:
+        run, policy = self.run, self.config.policy
+        run.losses.add(run.iter, self._forward_backward())
+        if run.losses.diverged is not None:
+            raise self._divergence()
+        run.current_step = policy.current_step(run.iter, run.current_step)
+        rate = single(policy.rate(run.iter, run.current_step))
+        if self._due(self.config.display):
+            self._show(rate)
+        run.optimizer.rate = rate
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        run.iter += 1
+
+    def _forward_backward(self) -> Tensor:
+        """The mean loss of `iter_size` batches, their gradients summed into the parameters."""
+        losses = []
+        for _ in range(self.config.iter_size):
+            self._outputs, loss = self.run.train.forward()
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+    def _answer(self) -> None:
+        """Do what is due or was asked for after an iteration."""
+        requests, self._requests = self._requests, set()
+        self.stopped = "stop" in requests
+        if self._due(self.config.snapshot) or "snapshot" in requests:
+            try:
+                self.snapshot()
+            except RunError as failure:
+                if failure.diagnostics[0].code != "ND0802":
+                    raise
+                self._warn(failure.diagnostics)
+
+    def _test(self, number: int) -> Score:
+        self._tell(Testing(self.iter, number))
+        score = evaluate(self.run.tests[number], self.config.tests[number].num_batches)
+        loss = score.loss if self.config.test_compute_loss else None
+        self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
+        return score
+
+    def _show(self, rate: float) -> None:
+        values = [(name, value.detach().float().cpu().numpy()) for name, value in self._outputs.items()]
+        loss, outputs = self.loss, self.run.train.described(values)
+        self._check_finite()
+        self._tell(Displayed(self.iter, loss, rate, outputs, self._speed(), self._time()))
+
+    def _show_last(self) -> None:
+        """The loss after the last update takes one more batch, and has no update to show the rate of."""
+        with torch.no_grad():
+            _, loss = self.run.train.forward()
+        self.run.losses.add(self.iter, loss)
+        self._tell(Displayed(self.iter, self.loss, None, (), self._speed(), self._time()))
+
+    def _speed(self) -> float | None:
+        """Images a second since it was last asked for."""
+        (before, first), now = self._shown, monotonic()
+        self._shown = (now, self.iter)
+        return (self.iter - first) * self._images_per_iteration / (now - before) if self.iter > first else None
+
+    def _time(self) -> float:
+        return monotonic() - self._began
+
+    def _due(self, interval: int) -> bool:
+        return interval > 0 and self.run.iter % interval == 0
+
+    def _tell(self, event: Event) -> None:
+        for observer in self.observers:
+            observer(event)
+
+    def _warn(self, found: Sequence[Diagnostic]) -> None:
+        for diagnostic in found:
+            self._tell(Warned(self.iter, diagnostic))
+
+    def _check_finite(self) -> None:
+        """Wait for the losses that are still on their way."""
+        self.run.losses.settle()
+        if self.run.losses.diverged is not None:
+            raise self._divergence()
+
+    def _divergence(self) -> RunError:
+        layer = first_not_finite(self.run.train)
+        place = f'"{layer}" is the first layer whose output is not finite' if layer else "each layer's output is finite"
+        message = f"the loss is not finite at iteration {self.run.losses.diverged}: {place}"
+        help = ("lower `base_lr`, or set `clip_gradients`", "snapshots taken before are good")
+        return RunError([error("ND0801", message, help=help)])
+
+
+def _build(config: SolverConfig, device: torch.device, level: int | None, stages: tuple[str, ...]) -> Run:
+    style = Style(device, config.channels_last, config.precision, config.compile)
+    graph = compile_choice(config.train, config, level, stages)
+    check_trainable(graph)
+    graphs = [compile_choice(choice, config, level, stages) for choice in config.tests]
+    random = Randomness(config.seed, device)
+    train = build_net(graph, config.train, config, style, random)
+    tests = [build_net(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]
+    share_weights(train, *tests)
+    return Run(config, train, tests, make_optimizer(config, train), random, Losses(config.average_loss))
+
+
+def _unwritten(iteration: int, fault: NetdefError | OSError) -> RunError:
+    why = fault.diagnostics[0].message if isinstance(fault, NetdefError) else fault.strerror or str(fault)
+    help = "free some space, or change `snapshot_prefix`; the last whole snapshot is untouched"
+    return RunError([error("ND0802", f"no snapshot at iteration {iteration}: {why}", help=help)])

@@ -1,0 +1,56 @@
+"""What does training change? All of a run's state in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netdef.solver import rules
+from netdef.solver.config import SolverConfig
+from netdef.solver.losses import Losses
+from netdef.solver.optimizer import CaffeOptimizer, Learnable
+from netdef.solver.randomness import Randomness
+from netdef.solver.running import RunningNet
+from netdef.targets.torch import tensors
+
+RULES: dict[str, Callable[[SolverConfig], rules.Rule]] = {
+    "SGD": lambda c: rules.SGD(c.momentum),
+    "Nesterov": lambda c: rules.Nesterov(c.momentum),
+    "AdaGrad": lambda c: rules.AdaGrad(c.delta),
+    "RMSProp": lambda c: rules.RMSProp(c.rms_decay, c.delta),
+    "AdaDelta": lambda c: rules.AdaDelta(c.momentum, c.delta),
+    "Adam": lambda c: rules.Adam(c.momentum, c.momentum2, c.delta),
+}
+
+
+@dataclass(slots=True)
+class Run:
+    """Nets with their weights and data, and where the run stands.
+
+    Attributes:
+        iter: updates made so far.
+        current_step: drops that the learning rate policy has made.
+    """
+
+    config: SolverConfig
+    train: RunningNet
+    tests: list[RunningNet]
+    optimizer: CaffeOptimizer
+    random: Randomness
+    losses: Losses
+    iter: int = 0
+    current_step: int = 0
+
+
+def make_optimizer(config: SolverConfig, net: RunningNet) -> CaffeOptimizer:
+    """The update rule of `config` for the learnable parameters of `net`, in Caffe's order."""
+    held = tensors(net.module, net.graph)
+    learnables = [Learnable(held[p.id], p.lr_mult, p.decay_mult) for p in net.graph.params.values()]
+    return CaffeOptimizer(
+        learnables,
+        RULES[config.type](config),
+        weight_decay=config.weight_decay,
+        regularization=config.regularization,
+        clip=config.clip_gradients,
+        iter_size=config.iter_size,
+    )

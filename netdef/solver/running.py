@@ -1,0 +1,98 @@
+"""What is one net of a run: its graph, its module, and the batches that flow through it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx
+
+from netdef.ir import Graph
+from netdef.solver.config import NetChoice, SolverConfig
+from netdef.solver.events import Output
+from netdef.solver.feed import Feed
+from netdef.solver.nets import folder_of, net_path
+from netdef.solver.randomness import Randomness
+from netdef.targets.torch import build_module, share
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a net is computed: where, in which memory format and precision, compiled or not."""
+
+    device: torch.device
+    channels_last: bool = True
+    precision: Literal["FP32", "TF32", "BF16", "FP16"] = "FP32"
+    compile: bool = False
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """What a forward pass runs inside."""
+        if self.precision == "BF16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+
+class RunningNet:
+    """A net that computes its loss and outputs from batches of its own sources.
+
+    Attributes:
+        graph: the net.
+        module: its torch module; gives ``(outputs, loss)``.
+        feed: its sources.
+    """
+
+    def __init__(self, graph: Graph, module: fx.GraphModule, feed: Feed, style: Style) -> None:
+        self.graph, self.module, self.feed, self.style = graph, module, feed, style
+        self.weights = {blob.id: weight for blob, weight in graph.losses()}
+        self._call = torch.compile(module) if style.compile else module
+
+    def forward(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Outputs by blob, and the weighted sum of the losses, of the next batch."""
+        self.batch = self.feed.next()
+        with self.style.autocast():
+            outputs, loss = self._call(**self.batch)
+        return outputs, loss
+
+    def described(self, values: Sequence[tuple[str, NDArray[Any]]]) -> tuple[Output, ...]:
+        """Outputs for an event, in the graph's order."""
+        return tuple(Output(name, value, self.weights.get(name, 0.0)) for name, value in values)
+
+
+def build_net(graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness) -> RunningNet:
+    """Make a net ready to run; its sources are opened, nothing is read ahead yet."""
+    module = build_module(graph, with_loss=True, rng=random.fillers, device=style.device)
+    if style.channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    base_dir = folder_of(net_path(choice, config) or config.path)
+    feed = Feed(
+        graph,
+        module.meta["inputs"],
+        device=style.device,
+        base_dir=base_dir,
+        seed=random.seed,
+        channels_last=style.channels_last,
+    )
+    return RunningNet(graph, module, feed, style)
+
+
+def share_weights(owner: RunningNet, *others: RunningNet) -> None:
+    """Let test nets compute with the training net's own parameters."""
+    for other in others:
+        share(owner.module, owner.graph, other.module, other.graph)
+
+
+def first_not_finite(net: RunningNet) -> str | None:
+    """The first layer whose output of the last batch is not finite, None if all are: the batch is computed again."""
+    names = [blob.id for blob in net.graph.blobs.values()]
+    module = build_module(net.graph, outputs=names, device=net.style.device)
+    share(net.module, net.graph, module, net.graph)
+    with torch.no_grad(), net.style.autocast():
+        blobs = module(**net.batch)
+    for node in net.graph.nodes:
+        if any(not bool(torch.isfinite(blobs[blob.id]).all()) for blob in node.tops):
+            return node.id
+    return None

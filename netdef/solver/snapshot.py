@@ -1,0 +1,146 @@
+"""How does a run get to the disk and back?
+
+A snapshot at iteration N is three files: `<prefix>_iter_N.caffemodel` and `.solverstate` (or `.caffemodel.h5` and
+`.solverstate.h5`), which Caffe reads too, and `.runstate` (safetensors): random generators, data positions and the
+losses of the averaging window, which make a resumed run equal to one that never stopped. The solver state takes its
+place last: where it is, the others are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from netdef.diagnostics import NetdefError, error
+from netdef.weights import (
+    Floats,
+    LayerWeights,
+    SolverStateFile,
+    write_caffemodel,
+    write_hdf5,
+    write_run_state,
+    write_solverstate,
+)
+
+Format = Literal["HDF5", "BINARYPROTO"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one snapshot's files are."""
+
+    weights: Path
+    state: Path
+    run: Path
+
+    @classmethod
+    def of(cls, prefix: str, iteration: int, format: Format = "BINARYPROTO") -> Place:
+        """The files of the snapshot at `iteration`."""
+        stem, end = f"{prefix}_iter_{iteration}", ".h5" if format == "HDF5" else ""
+        return cls(Path(f"{stem}.caffemodel{end}"), Path(f"{stem}.solverstate{end}"), Path(f"{stem}.runstate"))
+
+    @property
+    def files(self) -> tuple[Path, Path, Path]:
+        """In the order in which they take their places."""
+        return self.weights, self.run, self.state
+
+    def remove(self) -> None:
+        """Delete the snapshot; the solver state goes first, so that what is left is not taken for one."""
+        for path in reversed(self.files):
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a snapshot holds; `layers` makes its arrays one by one."""
+
+    net_name: str
+    layers: Iterable[LayerWeights]
+    iteration: int
+    current_step: int
+    history: tuple[Floats, ...]
+    arrays: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+def write(place: Place, content: Content) -> None:
+    """Write a snapshot: all files under other names first, then each in its place, the solver state last.
+
+    Raises:
+        NetdefError, OSError: the system refuses; what was there before is untouched.
+    """
+    staged = {path: path.with_name(f".{path.name}.new") for path in place.files}
+    as_hdf5 = place.state.suffix == ".h5"
+    try:
+        if as_hdf5:
+            write_hdf5(staged[place.weights], content.layers)
+        else:
+            write_caffemodel(staged[place.weights], content.net_name, content.layers)
+        write_run_state(staged[place.run], content.arrays, content.values)
+        state = SolverStateFile(content.iteration, str(place.weights), content.current_step, content.history)
+        write_solverstate(staged[place.state], state, as_hdf5=as_hdf5)
+        for path, temporary in staged.items():
+            temporary.replace(path)
+    except BaseException:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def prepare(prefix: str) -> None:
+    """Make the folder of the snapshots and see that it can be written to, before hours of work depend on it.
+
+    Raises:
+        NetdefError: ND0803, it cannot.
+    """
+    folder = Path(prefix).parent
+    probe = Path(f"{prefix}_iter_0.probe.{os.getpid()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        message = f"snapshots cannot be written to {folder}/: {fault.strerror}"
+        raise NetdefError([error("ND0803", message, help="change `snapshot_prefix`")]) from fault
+
+
+def existing(prefix: str) -> Iterator[tuple[int, Place]]:
+    """The whole snapshots with this prefix and their iterations, the newest first."""
+    pattern = re.compile(re.escape(Path(prefix).name) + r"_iter_(\d+)\.solverstate(\.h5)?")
+    folder = Path(prefix).parent
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    found = [match for name in names if (match := pattern.fullmatch(name))]
+    for match in sorted(found, key=lambda match: int(match[1]), reverse=True):
+        place = Place.of(prefix, int(match[1]), "HDF5" if match[2] else "BINARYPROTO")
+        if place.weights.exists():
+            yield int(match[1]), place
+
+
+def prune(prefix: str, keep: int, iteration: int) -> None:
+    """Delete all but the `keep` newest snapshots up to `iteration`; 0 keeps all."""
+    old = [place for number, place in existing(prefix) if number <= iteration]
+    for place in old[keep:] if keep else ():
+        place.remove()
+
+
+def run_state_path(state: Path) -> Path:
+    """The run state that belongs to a solver state."""
+    return state.with_name(re.sub(r"\.solverstate(\.h5)?$", "", state.name) + ".runstate")
+
+
+def learned_net(state: Path, written: str) -> Path:
+    """The weights that a solver state names: where it says, else beside it (a folder may have moved).
+
+    Raises:
+        NetdefError: ND0601, they are in neither place.
+    """
+    beside = state.parent / Path(written.replace("\\", "/")).name
+    for path in (beside, Path(written)):
+        if written and path.is_file():
+            return path
+    help = "the .caffemodel of the same iteration must lie beside the solver state"
+    raise NetdefError([error("ND0601", f'{state}: its weights "{written}" are not there', help=help)])

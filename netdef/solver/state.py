@@ -1,0 +1,144 @@
+"""How is a run's state taken for a snapshot, and put back from one?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from netdef.diagnostics import Diagnostic, NetdefError, error, warning
+from netdef.solver.run import Run
+from netdef.solver.snapshot import Content, learned_net, run_state_path
+from netdef.targets.torch import layer_blobs, load_arrays, net_layers, shared_blobs
+from netdef.weights import LayerWeights, SolverStateFile, match, read_run_state, read_solverstate, read_weights
+
+PathLike = str | os.PathLike[str]
+
+
+def load_weights(run: Run, paths: Sequence[PathLike]) -> tuple[Diagnostic, ...]:
+    """Copy weight files into all nets of the run, matched by layer name; returns warnings.
+
+    Raises:
+        NetdefError: a file cannot be read, or a layer's blobs do not fit.
+    """
+    found: tuple[Diagnostic, ...] = ()
+    files = [read_weights(path) for path in paths]
+    for net in (run.train, *run.tests) if files else ():
+        report = match(net_layers(net.graph), files, shared=shared_blobs(net.graph))
+        load_arrays(net.module, net.graph, report.arrays)
+        found = found or report.warnings
+    return found
+
+
+def capture(run: Run) -> Content:
+    """All that a snapshot of the run as it is now holds."""
+    position = {"train": run.train.feed.state(), "tests": [net.feed.state() for net in run.tests]}
+    return Content(
+        net_name=run.train.graph.name,
+        layers=_layers(run),
+        iteration=run.iter,
+        current_step=run.current_step,
+        history=tuple(row.detach().to("cpu").contiguous().numpy() for row in run.optimizer.history()),
+        arrays=run.random.arrays(),
+        values={
+            "iteration": run.iter,
+            "type": run.config.type,
+            "seed": run.random.seed,
+            "data": position,
+            "losses": list(run.losses.recent),
+        },
+    )
+
+
+def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
+    """Put a snapshot back: weights, history, iteration, and the run state where there is one of this snapshot.
+
+    Raises:
+        NetdefError: a file is damaged, missing or of another net or type of solver.
+    """
+    place = Path(path)
+    state = read_solverstate(place)
+    extra, found = _run_state(place, state.iter)
+    _check_type(run, place, state, extra)
+    _check_shapes(run, place, state)
+    found += load_weights(run, [learned_net(place, state.learned_net)])
+    run.optimizer.load_history([torch.from_numpy(np.array(row, np.float32)) for row in state.history])
+    run.iter = run.optimizer.iteration = state.iter
+    run.current_step = state.current_step
+    if extra is not None:
+        _resume(run, extra)
+    return found
+
+
+def _layers(run: Run) -> Iterator[LayerWeights]:
+    """The training net's layers; in HDF5 a shared parameter stands with its owner alone."""
+    borrowed = shared_blobs(run.train.graph) if run.config.snapshot_format == "HDF5" else set()
+    for layer in layer_blobs(run.train.module, run.train.graph):
+        kept = [(i, blob) for i, blob in enumerate(layer.blobs) if (layer.name, i) not in borrowed]
+        keys = tuple(str(i) for i, _ in kept) if len(kept) < len(layer.blobs) else ()
+        yield LayerWeights(layer.name, layer.type, [np.ascontiguousarray(blob) for _, blob in kept], keys=keys)
+
+
+Extra = tuple[dict[str, Any], Mapping[str, Any]]
+"""Arrays and values of a run state."""
+
+
+def _run_state(state: Path, iteration: int) -> tuple[Extra | None, tuple[Diagnostic, ...]]:
+    """The run state beside a solver state; a warning where it cannot be used, none where there is none (Caffe's)."""
+    path = run_state_path(state)
+    if not path.exists():
+        return None, ()
+    try:
+        arrays, values = read_run_state(path)
+    except NetdefError as fault:
+        return None, (warning("ND0807", f"{fault.diagnostics[0].message}: going on without it"),)
+    if values.get("iteration") != iteration:
+        found = f"{path} is of iteration {values.get('iteration')}, {state} of {iteration}: going on without it"
+        return None, (warning("ND0807", found),)
+    return (arrays, values), ()
+
+
+def _resume(run: Run, extra: Extra) -> None:
+    arrays, values = extra
+    run.random.restore(arrays)
+    run.losses.recent.clear()
+    run.losses.recent.extend(values["losses"])
+    run.train.feed.restore(values["data"]["train"])
+    for net, position in zip(run.tests, values["data"]["tests"], strict=False):
+        net.feed.restore(position)
+
+
+def _check_type(run: Run, path: Path, state: SolverStateFile, extra: Extra | None) -> None:
+    """Refuse a state of another update rule: by its name, or, in Caffe's files, by the number of its arrays."""
+    kind, rows, count = run.config.type, run.optimizer.rule.rows, len(run.train.graph.params)
+    if extra is not None and extra[1].get("type") != kind:
+        raise _other(path, f"it was written with type {extra[1].get('type')}, this solver has {kind}")
+    if len(state.history) != rows * count:
+        found = f"it holds {len(state.history)} arrays; {kind} keeps {rows * count} for this net"
+        likely = ": another type of solver" if len(state.history) in (count, 2 * count) else ""
+        raise _other(path, found + likely)
+
+
+def _check_shapes(run: Run, path: Path, state: SolverStateFile) -> None:
+    params = list(run.train.graph.params.values()) * run.optimizer.rule.rows
+    for index, (row, param) in enumerate(zip(state.history, params, strict=True)):
+        shape = param.spec.shape.known_sizes()
+        if _plain(row.shape) != _plain(shape):
+            found = "x".join(map(str, row.shape))
+            raise _other(path, f'array {index} is {found}, and "{param.id}" of this net is {param.spec.shape}')
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the ones in front that old files have."""
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def _other(path: Path, what: str) -> NetdefError:
+    help = "to begin anew from its weights, use --weights"
+    return NetdefError([error("ND0804", f"{path} is of another run: {what}", help=help)])

@@ -1,0 +1,98 @@
+"""Parameters shared by name, their multipliers, and where the gradient flows."""
+
+from netdef.graph import Options
+from tests.graph.compiling import finding, graph
+
+INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 } } }\n'
+
+
+def fc(name: str, bottom: str, extra: str = "", num_output: int = 4) -> str:
+    return (
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{name}" {extra} '
+        f"inner_product_param {{ num_output: {num_output} }} }}\n"
+    )
+
+
+def test_sharing_by_name() -> None:
+    net = graph(
+        INPUT
+        + fc("a", "x", 'param { name: "w" lr_mult: 3 } param { lr_mult: 2 decay_mult: 0 }')
+        + fc("b", "a", 'param { name: "w" }')
+    )
+    assert net.layers["a"].params[0] is net.layers["b"].params[0]
+    assert [(p.id, p.lr_mult, p.decay_mult) for p in net.params.values()] == [
+        ("a.weight", 3, 1),
+        ("a.bias", 2, 0),
+        ("b.bias", 1, 1),
+    ]
+    assert net.cost.parameters == 16 + 4 + 4
+
+
+def test_shared_shapes_must_agree() -> None:
+    found = finding(
+        INPUT + fc("a", "x", 'param { name: "w" }') + fc("b", "a", 'param { name: "w" }', num_output=5), "ND0307"
+    )
+    assert found.message == 'parameter "w" is 5x4 here and 4x4 in "a", which owns it'
+
+
+def test_permissive_sharing_asks_for_equal_counts() -> None:
+    small = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }\n'
+    text = small + fc("a", "x", 'param { name: "w" }', 4) + fc("b", "a", 'param { name: "w" share_mode: PERMISSIVE }', 6)
+    net = graph(text)
+    assert net.layers["b"].params[0].id == "a.weight"
+
+
+def test_multipliers_that_differ() -> None:
+    found = finding(
+        INPUT + fc("a", "x", 'param { name: "w" lr_mult: 1 }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }'), "ND0314"
+    )
+    assert "`lr_mult`" in found.message
+
+
+def test_too_many_params() -> None:
+    found = finding(INPUT + fc("a", "x", "param { } param { } param { lr_mult: 0 }"), "ND0308")
+    assert found.message == 'InnerProduct "a" has 2 parameters, but 3 `param` fields'
+
+
+def test_batchnorm_statistics_are_not_trained() -> None:
+    norm = 'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" %s }'
+    net = graph(INPUT + norm % "param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 }")
+    assert [param.lr_mult for param in net.params.values()] == [0, 0, 0]
+    assert "must be 0" in finding(INPUT + norm % "param { lr_mult: 1 }", "ND0424").message
+
+
+def test_gradient_begins_behind_what_is_learnt() -> None:
+    net = graph(INPUT + fc("a", "x") + 'layer { name: "r" type: "ReLU" bottom: "a" top: "r" }' + fc("b", "r"))
+    assert [node.propagate for node in net.nodes] == [(), (False,), (True,), (True,)]
+
+
+def test_gradient_stops_where_told() -> None:
+    net = graph(INPUT + fc("a", "x") + fc("b", "a", "propagate_down: false"))
+    assert net.layers["b"].propagate == (False,)
+    frozen = "param { lr_mult: 0 } param { lr_mult: 0 }"
+    net = graph(INPUT + fc("a", "x", frozen) + fc("b", "a"))
+    assert net.layers["b"].propagate == (False,)
+    assert "2 `propagate_down`" in finding(INPUT + fc("a", "x", "propagate_down: true propagate_down: true"), "ND0310").message
+
+
+def test_force_backward_reaches_the_inputs_but_not_labels() -> None:
+    net = graph(
+        "force_backward: true\n"
+        + INPUT
+        + 'layer { name: "l" type: "Input" top: "label" input_param { shape { dim: 2 } } }'
+        + fc("a", "x")
+        + 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "a" bottom: "label" top: "loss" }',
+        Options(phase="TRAIN"),
+    )
+    assert net.layers["a"].propagate == (True,)
+    assert net.layers["loss"].propagate == (True, False)
+    assert net.layers["loss"].loss_weights == (1.0,)
+
+
+def test_loss_weights() -> None:
+    def weighted(fields: str) -> str:
+        return INPUT + f'layer {{ name: "r" type: "Reduction" bottom: "x" top: "r" {fields} }}'
+
+    assert graph(weighted("loss_weight: 0.5")).layers["r"].loss_weights == (0.5,)
+    assert graph(weighted("")).layers["r"].loss_weights == (0.0,)
+    assert "1 tops and 2 `loss_weight`" in finding(weighted("loss_weight: 1 loss_weight: 2"), "ND0309").message
