@@ -39,22 +39,24 @@ def _print_table(summary: Summary) -> None:
 
     table = Table(title=f"{summary.net or 'net'} ({summary.phase})", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("layer", "type", "top", "shape"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for name in ("parameters", "multiply-adds"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in summary.rows:
         table.add_row(*_cells(row))
     table.add_section()
     table.add_row("total", "", "", "", _count(summary.cost.parameters), _count(summary.cost.multiply_adds))
-    Console(soft_wrap=False).print(table)
+    console = Console()
+    # A table that a program or a pager reads keeps its full width; a terminal's own width is the person's choice.
+    console.print(table, width=None if console.is_terminal else console.measure(table).maximum, crop=False)
     for line in _totals(summary):
         click.echo(line)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     parameters = f"as {row.shares}" if row.shares else _count(row.parameters, zero="")
-    tops = ", ".join(row.tops)
-    return row.layer, row.type, tops, ", ".join(row.shapes), parameters, _count(row.multiply_adds, zero="")
+    tops, shapes = "\n".join(row.tops), "\n".join(row.shapes)
+    return row.layer, row.type, tops, shapes, parameters, _count(row.multiply_adds, zero="")
 
 
 def _totals(summary: Summary) -> list[str]:

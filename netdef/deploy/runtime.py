@@ -35,6 +35,10 @@ _FAULTS = (
 """What ONNX Runtime raises; it has no common ancestor but Exception."""
 
 
+_REFERENCE_FAULTS = (ArithmeticError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What numpy code may raise where an operator is not, or wrongly, written out."""
+
+
 def version() -> str:
     """ONNX Runtime's version."""
     return str(onnxruntime.__version__)
@@ -66,13 +70,19 @@ def session(model: onnx.ModelProto | Path, *, optimise: bool = True) -> Run:
 
 
 def reference(model: onnx.ModelProto) -> Run:
-    """The same by onnx's reference evaluator: slow, in numpy, the definition of the operators turned to code."""
+    """The same by onnx's reference evaluator: slow, in numpy, the definition of the operators turned to code.
+
+    It has faults of its own (in onnx 1.23 LRN and ConvTranspose with groups are wrong), so it is a second opinion.
+    """
     evaluator = ReferenceEvaluator(model)
     names = [output.name for output in model.graph.output]
 
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        with np.errstate(all="ignore"):
-            return dict(zip(names, evaluator.run(names, dict(feeds)), strict=True))
+        try:
+            with np.errstate(all="ignore"):
+                return dict(zip(names, evaluator.run(names, dict(feeds)), strict=True))
+        except _REFERENCE_FAULTS as fault:
+            raise _refused("onnx's reference evaluator cannot run the model", fault) from fault
 
     return run
 

@@ -14,7 +14,7 @@ from netdef.deploy import runtime
 from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError, Proof
 from netdef.diagnostics import RunError, error
-from netdef.ir import Graph
+from netdef.ir import Graph, Shape
 from netdef.targets.onnx import sizes
 from netdef.targets.onnx.save import tensor_bytes
 
@@ -50,11 +50,20 @@ def prove(
 
     First the checker and strict shape inference must accept the model. Then ONNX Runtime runs it twice at each batch
     size: with every inner blob as an output, and as it is (what the optimiser fuses is in the second alone).
-    `module` must give all blobs of `graph` in float32 on the CPU; `batch` is the model's fixed batch size; `batch_sizes` are tried where
-    it has none. With `reference`, onnx's reference evaluator stands in for ONNX Runtime. `step` is told what is going on.
+
+    Args:
+        graph: the net in its deploy form.
+        module: the same in torch; it must give all blobs of the graph, in float32 on the CPU.
+        model: the same in ONNX.
+        batch: the model's fixed batch size, if it has one.
+        batch_sizes: what to try where it has none.
+        seed: of the random input.
+        reference: let onnx's reference evaluator stand in for ONNX Runtime.
+        step: is told what is going on.
 
     Raises:
-        RunError: the model is malformed (ND0907), does not run (ND0909), or parts from torch (ND0908).
+        RunError: the model is malformed (ND0907), does not run (ND0909), or parts from torch (ND0908); or torch cannot
+            run the net (ND0915).
     """
     step("checking")
     check(model)
@@ -90,11 +99,17 @@ def check(model: onnx.ModelProto) -> None:
 
 
 def run_torch(module: torch.nn.Module, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The module's blobs on these inputs, by blob id."""
+    """The module's blobs on these inputs, by blob id; RunError ND0915 if torch cannot."""
     names: Mapping[str, str] = module.meta["inputs"]  # type: ignore[assignment,index]  # an fx.GraphModule's dict
     with torch.inference_mode():
-        tops = module(**{names[id]: torch.from_numpy(array) for id, array in feeds.items()})
-    return {id: value.contiguous().numpy() for id, value in tops.items()}
+        try:
+            # Not module(…): a GraphModule prints the traceback of what fails in it.
+            tops = module.forward(**{names[id]: torch.from_numpy(array) for id, array in feeds.items()})
+        except RuntimeError as fault:
+            shapes = ", ".join(f"{id} {Shape(array.shape)}" for id, array in feeds.items())
+            message = f"torch cannot run the net with {shapes}: {str(fault).splitlines()[0]}"
+            raise RunError([error("ND0915", message, help="try another `--batch`")]) from fault
+    return {id: value.detach().contiguous().numpy() for id, value in tops.items()}
 
 
 def compare(graph: Graph, expected: Mapping[str, Array], found: Mapping[str, Array]) -> Iterator[BlobError]:

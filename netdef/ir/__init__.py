@@ -1,9 +1,10 @@
 """Floor 3: the graph between the text and the targets, free of protobuf, torch and onnx."""
 
-from netdef.ir.cost import Cost, graph_cost, node_cost, training_bytes
+from netdef.ir.cost import Cost
 from netdef.ir.dump import dump
 from netdef.ir.filler import ONE, ZERO, Filler
 from netdef.ir.graph import Blob, Graph, Node, Param, ParamSpec, Phase, Places
+from netdef.ir.memory import training_bytes
 from netdef.ir.shape import SCALAR, UNKNOWN, Dim, Shape, agree, merge, product
 from netdef.ir.verify import verify
 
@@ -25,9 +26,7 @@ __all__ = [
     "Shape",
     "agree",
     "dump",
-    "graph_cost",
     "merge",
-    "node_cost",
     "product",
     "training_bytes",
     "verify",

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from netdef.diagnostics import Span
+from netdef.ir.cost import Cost, float_bytes, total
 from netdef.ir.filler import Filler
 from netdef.ir.shape import Shape
-
-if TYPE_CHECKING:
-    from netdef.ir.cost import Cost
 
 Phase = Literal["TRAIN", "TEST"]
 
@@ -126,6 +124,20 @@ class Node:
         """Caffe's name of the layer type."""
         return self.layer.type
 
+    @property
+    def cost(self) -> Cost:
+        """What the layer costs; a shared parameter counts with its owner alone."""
+        own = [param.spec for param in self.params if param.id.rpartition(".")[0] == self.id]
+        in_place = {blob.name for blob in self.bottoms}
+        written = (blob.shape for blob in self.tops if blob.name not in in_place)
+        bottoms, tops = (tuple(blob.shape for blob in blobs) for blobs in (self.bottoms, self.tops))
+        return Cost(
+            total(spec.shape.count() for spec in own if not spec.statistic),
+            total(spec.shape.count() for spec in own if spec.statistic),
+            self.layer.cost(bottoms, tops),
+            total(float_bytes(shape.count()) for shape in written),
+        )
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -170,9 +182,13 @@ class Graph:
     @cached_property
     def cost(self) -> Cost:
         """Parameters, multiply-adds and memory of the whole net."""
-        from netdef.ir.cost import graph_cost
-
-        return graph_cost(self)
+        costs = [node.cost for node in self.nodes]
+        return Cost(
+            total(cost.parameters for cost in costs),
+            total(cost.statistics for cost in costs),
+            total(cost.multiply_adds for cost in costs),
+            total(cost.activation_bytes for cost in costs),
+        )
 
     def losses(self) -> Iterator[tuple[Blob, float]]:
         """The blobs that make up the loss, each with its weight."""

@@ -226,48 +226,50 @@ def _onnx_global(g: OnnxBuilder, x: Value, layer: Pooling) -> tuple[Value, ...]:
     return _onnx_max(g, x, whole, mask=True) if layer.mask else (_onnx_stochastic(g, x, whole),)
 
 
-def _onnx_pool(
-    g: OnnxBuilder, op: str, x: Value, windows: Windows, outputs: int = 1, fill: tuple[float, ...] = (0.0,)
-) -> tuple[Value, ...]:
-    """A pooling node over exactly Caffe's windows; those without any value are appended to its tops, as `fill`.
-
-    (A Pad before the node would do for these too, but ONNX Runtime fuses it in, and then refuses such a large one.)
-    """
+def _onnx_pool(g: OnnxBuilder, op: str, x: Value, windows: Windows, outputs: int = 1) -> tuple[Value, ...]:
+    """A pooling node over exactly those of Caffe's windows that hold values."""
     w, sizes = windows.window, (x.shape[2], x.shape[3])
-    empty = _num_empty(windows, sizes)
     pads = [*w.pad, *(windows.end(i, size) for i, size in enumerate(sizes))]
     include: dict[str, int] = {"count_include_pad": 1} if op == "AveragePool" and any(pads) else {}
-    tops = g.op(op, x, outputs=outputs, kernel_shape=list(w.kernel), strides=list(w.stride), pads=pads, **include)
-    if not any(empty):
-        return tops
-    behind = g.ints([0, 0, 0, 0, 0, 0, *empty])
-    return tuple(g.op("Pad", top, behind, g.scalar(value)) for top, value in zip(tops, fill, strict=True))
+    return g.op(op, x, outputs=outputs, kernel_shape=list(w.kernel), strides=list(w.stride), pads=pads, **include)
 
 
-def _num_empty(windows: Windows, sizes: tuple[Dim, Dim]) -> tuple[int, int]:
+def _with_empty(g: OnnxBuilder, top: Value, windows: Windows, sizes: tuple[Dim, Dim], fill: float) -> Value:
+    """The top with the windows that hold no value appended.
+
+    A Pad before the pooling would do as well, but ONNX Runtime fuses it in, and then refuses such a large one.
+    """
+    empty = _num_empty(windows, sizes)
+    return g.op("Pad", top, g.ints([0] * 6 + empty), g.scalar(fill)) if any(empty) else top
+
+
+def _num_empty(windows: Windows, sizes: tuple[Dim, Dim]) -> list[int]:
     rows, columns = (windows.num_empty(size, i) for i, size in enumerate(sizes))
     if rows is None or columns is None:
         raise Unsupported(
             "pooling that rounds up with a stride larger than its kernel needs the blob's height and width",
             help="set `round_mode: FLOOR`, or give the sizes with --shape",
         )
-    return rows, columns
+    return [rows, columns]
 
 
 def _onnx_max(g: OnnxBuilder, x: Value, windows: Windows, mask: bool) -> tuple[Value, ...]:
+    sizes, plane = (x.shape[2], x.shape[3]), x.shape.count(2)
     if not mask:
-        return _onnx_pool(g, "MaxPool", x, windows, fill=(LOWEST,))
-    plane = x.shape.count(2)
+        (top,) = _onnx_pool(g, "MaxPool", x, windows)
+        return (_with_empty(g, top, windows, sizes, LOWEST),)
     if plane is None:
         raise Unsupported(f"the mask of Pooling needs the blob's height and width, here {x.shape}")
     top, index = _onnx_pool(g, "MaxPool", x, windows, outputs=2)
-    return top, g.op("Cast", g.op("Mod", index, g.integer(plane)), to=1)
+    place = g.op("Cast", g.op("Mod", index, g.integer(plane)), to=1)
+    return _with_empty(g, top, windows, sizes, LOWEST), _with_empty(g, place, windows, sizes, -1.0)
 
 
 def _onnx_average(g: OnnxBuilder, x: Value, windows: Windows) -> Value:
     """AveragePool divides by the whole kernel; where Caffe divides by less, the quotient is put right."""
-    (mean,) = _onnx_pool(g, "AveragePool", x, windows)
     height, width = x.shape[2], x.shape[3]
+    (top,) = _onnx_pool(g, "AveragePool", x, windows)
+    mean = _with_empty(g, top, windows, (height, width), 0.0)
     if height is None or width is None:
         return g.op("Div", mean, _onnx_share(g, x, windows)) if _overhangs(windows) else mean
     kernel, rows, columns = windows.window.kernel, windows.divisors(height, 0), windows.divisors(width, 1)
@@ -300,4 +302,5 @@ def _onnx_stochastic(g: OnnxBuilder, x: Value, windows: Windows) -> Value:
         raise Unsupported("STOCHASTIC pooling draws at random in TRAIN", help="export the net with phase TEST")
     (squares,) = _onnx_pool(g, "AveragePool", g.op("Mul", x, x), windows)
     (sums,) = _onnx_pool(g, "AveragePool", x, windows)
-    return g.op("Div", squares, g.op("Add", sums, g.scalar(1.1754943508222875e-38)))
+    top = g.op("Div", squares, g.op("Add", sums, g.scalar(1.1754943508222875e-38)))
+    return _with_empty(g, top, windows, (x.shape[2], x.shape[3]), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from netdef.ir import Cost, Dim, Graph, node_cost, training_bytes
+from netdef.ir import Cost, Dim, Graph, training_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def summarise(graph: Graph) -> Summary:
     """The summary of a graph."""
     rows = []
     for node in graph.nodes:
-        cost = node_cost(node)
+        cost = node.cost
         owners = {param.id.rpartition(".")[0] for param in node.params} - {node.id}
         rows.append(
             Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdef.text.cst import Document, Field, ListValue, Message, Scalar, Token
-from netdef.text.printer import field_tokens, value_tokens
+from netdef.text.printer import value_tokens
 
 MAX_WIDTH = 100
 """Columns that a message or list on one line may take."""
@@ -206,10 +206,3 @@ def _stood_on_one_line(value: Scalar | Message | ListValue) -> bool:
 
 def _has_comment(value: ListValue) -> bool:
     return any("#" in token.leading for token in _inner(value))
-
-
-def comments(document: Document) -> list[str]:
-    """Every comment of a document, in order."""
-    tokens = [*(t for field in document.fields for t in field_tokens(field)), document.end]
-    pieces = (piece.strip() for token in tokens for piece in token.leading.split("\n"))
-    return [piece for piece in pieces if piece.startswith("#")]

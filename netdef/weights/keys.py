@@ -22,11 +22,17 @@ _LAYERS = "netdef.layers"
 _NET = "netdef.net"
 _FIRST = {"weight": 0, "bias": 1}
 
-_PARAMS = {
-    "BatchNorm": ("mean", "variance", "factor"),
-    "Bias": ("bias",),
-    "PReLU": ("weight",),
-    **dict.fromkeys(("Convolution", "Deconvolution", "Embed", "InnerProduct", "Scale"), ("weight", "bias")),
+_PAIR = (("weight",), ("weight", "bias"))
+_RECURRENT = (("weight_x", "bias", "weight_h"), ("weight_x", "bias", "weight_static", "weight_h"))
+# The names that the layers give their parameters, by type; of several lists the one of the right length.
+_PARAMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    **dict.fromkeys(("Convolution", "Deconvolution", "Embed", "InnerProduct", "Scale"), _PAIR),
+    "BatchNorm": (("mean", "variance", "factor"),),
+    "Bias": (("bias",),),
+    "LSTM": _RECURRENT,
+    "PReLU": (("weight",),),
+    "Parameter": (("weight",),),
+    "RNN": tuple((*names, "weight_o", "bias_o") for names in _RECURRENT),
 }
 
 
@@ -69,8 +75,8 @@ def param_names(layer: LayerWeights) -> tuple[str, ...]:
     """What the layer's blobs are called in safetensors."""
     if not layer.keys_are_indices or layer.has_gap:
         return layer.blob_keys
-    known = _PARAMS.get(layer.type, ())
-    return known[: len(layer.blobs)] if len(layer.blobs) <= len(known) else layer.blob_keys
+    known = (names for names in _PARAMS.get(layer.type, ()) if len(names) == len(layer.blobs))
+    return next(known, layer.blob_keys)
 
 
 def _key(layer: str, param: str) -> str:

@@ -121,10 +121,11 @@ def _kind(path: str, data: mmap) -> str:
 
 def _hdf5_kind(path: str, data: mmap) -> str:
     with hdf5.opened(path, data) as reader:
-        if "data" in reader.root:
-            return WEIGHTS
-        if "iter" in reader.root or "history" in reader.root:
-            return STATE
+        names = set(reader.root)
+    if "data" in names:
+        return WEIGHTS
+    if names & {"iter", "history"}:
+        return STATE
     raise Damaged("an HDF5 file with neither /data (weights) nor /iter (a solver state)", code="ND0605")
 
 

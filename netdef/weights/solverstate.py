@@ -98,15 +98,15 @@ def _count(field: Field) -> int:
 
 def _read_hdf5(path: str, data: mmap) -> SolverStateFile:
     with hdf5.opened(path, data) as reader:
-        root = reader.root
-        lacking = [name for name in ("iter", "current_step", "history") if name not in root]
+        root, names = reader.root, set(reader.root)
+        lacking = [name for name in ("iter", "current_step", "history") if name not in names]
         if lacking:
             raise Damaged(f"the state lacks {', '.join(lacking)}", code="ND0615")
         group = reader.open(root, "history")
         if not isinstance(group, h5py.Group):
             raise Damaged("/history is not a group", code="ND0605")
         history = tuple(_history(reader, group))
-        learned_net = _text(reader, "learned_net") if "learned_net" in root else ""
+        learned_net = _text(reader, "learned_net") if "learned_net" in names else ""
         step = _integer(reader, "current_step")
         return SolverStateFile(_integer(reader, "iter"), learned_net, step, history)
 

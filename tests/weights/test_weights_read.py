@@ -251,6 +251,11 @@ def external(root):
     root["data/l/0"] = h5py.ExternalLink("/etc/passwd", "/x")
 
 
+def external_top(root):
+    del root["data"]
+    root["data"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+
 def soft_to_external(root):
     root["out"] = h5py.ExternalLink("other.h5", "/data")
     root["data/l/0"] = h5py.SoftLink("/out/l/0")
@@ -290,6 +295,7 @@ def text(root):
     ("make", "code"),
     [
         (external, "ND0605"),
+        (external_top, "ND0605"),
         (soft_to_external, "ND0605"),
         (external_storage, "ND0605"),
         (virtual, "ND0605"),
@@ -306,6 +312,39 @@ def test_hostile_hdf5(tmp_path, make, code):
         root.create_group("data/first")
         make(root)
     assert refused(path)[0] == code
+
+
+def test_hdf5_shape_that_lies(tmp_path):
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as root:
+        root["data/l/0"] = np.zeros(1000, np.float32)
+    data = path.read_bytes()
+    assert data.count((1000).to_bytes(8, "little")) == 2  # size and maximal size
+    path.write_bytes(data.replace((1000).to_bytes(8, "little"), (999).to_bytes(8, "little")))
+    code, message = refused(path)
+    assert code in ("ND0603", "ND0604")
+    assert 'layer "l", blob 0' in message or "HDF5" in message
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        (np.float64([1e38, np.inf, np.nan]), True),
+        (np.float64([1e39]), False),
+        (np.array([1 << 24, -3]), True),
+        (np.array([(1 << 24) + 1]), False),
+        (np.float16([0.5]), True),
+        (np.array([True]), True),
+    ],
+    ids=str,
+)
+def test_other_numbers_become_float32_or_an_error(tmp_path, values, fits):
+    path = tmp_path / "w.safetensors"
+    safetensors.numpy.save_file({"l.w": values}, path)
+    if fits:
+        assert np.array_equal(read_weights(path)["l"][0], values.astype(np.float32), equal_nan=True)
+    else:
+        assert refused(path)[0] == "ND0609"
 
 
 HEADER = '{"l.w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'

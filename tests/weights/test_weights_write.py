@@ -28,7 +28,7 @@ LAYERS = (
     LayerWeights("conv1", "Convolution", (RNG.random((4, 3, 5, 5), np.float32), RNG.random(4, np.float32))),
     LayerWeights("inception/1x1", "InnerProduct", (np.float32(RNG.random((300, 70)).T),)),
     LayerWeights("bn", "BatchNorm", (np.zeros(3, np.float32), np.ones(3, np.float32), np.float32([7]))),
-    LayerWeights("scalar", "Parameter", (np.float32(5).reshape(()),)),
+    LayerWeights("scalar", "OfAFork", (np.float32(5).reshape(()),)),
 )
 FORMATS = ("w.caffemodel", "w.caffemodel.h5", "w.safetensors")
 

@@ -159,4 +159,15 @@ at that place before is untouched.
 
     netdef export net.prototxt -o models/m.onnx    # is there a folder `models`?""",
     ),
+    Page(
+        "ND0915",
+        "torch cannot run the net that is to be verified",
+        """\
+To prove a model, netdef runs the net in torch at two batch sizes. Here torch refused: out of memory, or a layer that
+works with the batch size of the prototxt alone.
+
+    netdef export net.prototxt -w w.caffemodel -o m.onnx --batch 1
+
+Fix the batch size, to the one that stands in the prototxt or to a smaller one where memory is short.""",
+    ),
 )

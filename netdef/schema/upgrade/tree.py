@@ -65,7 +65,7 @@ def values(message: Message, name: str) -> list[tuple[Field, Scalar]]:
 
 def text(scalar: Scalar) -> str:
     """What a scalar says: a string's characters, a number or word as written."""
-    if scalar.tokens[0].kind is TokenKind.STRING:
+    if all(token.kind is TokenKind.STRING for token in scalar.tokens):
         return b"".join(unescape(token.text) for token in scalar.tokens).decode("utf-8", "replace")
     return "".join(token.text for token in scalar.tokens)
 

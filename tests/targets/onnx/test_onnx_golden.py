@@ -96,9 +96,7 @@ def test_layer_agrees_with_caffe(case: dict[str, Any], opset: int, monkeypatch: 
 
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("case", NETS, ids=names(NETS))
-def test_net_agrees_with_caffe_in_every_blob(
-    case: dict[str, Any], opset: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_net_agrees_with_caffe_in_every_blob(case: dict[str, Any], opset: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = deploy(graph_of(case, monkeypatch))
     assert agrees(case, graph, emitted(case, graph, opset), "blob") >= 4
 
