@@ -73,4 +73,4 @@ class ImageListReader:
             read_image(self._folder.path(entry), size, mode, name) for entry, name in zip(entries, names, strict=True)
         ]
         labels = np.array([entry.label for entry in entries], np.float32)
-        return self._transformer.batch(images, draws, names), self._labels.check(labels, names.__getitem__)
+        return self._transformer.batch(images, draws, names.__getitem__), self._labels.check(labels, names.__getitem__)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netdef.data.batch import Images, Top
+from netdef.data.batch import Top
 from netdef.data.database import Database, Record, open_database
 from netdef.data.datum import show_key
 from netdef.data.paths import locate
@@ -46,10 +46,14 @@ class RecordsReader:
 
     def _make(self, records: list[Record], draws: Draws) -> tuple[Top, ...]:
         read = [read_record(record, self._layer.transform) for record in records]
-        names = [f"record {show_key(key)}" for key, _ in records]
-        images: Images = self._transformer.batch([image for image, _ in read], draws, names)
-        labels = self._labels.check(np.array([label for _, label in read], np.float32), names.__getitem__)
+        name = partial(_name, records)
+        images = self._transformer.batch([image for image, _ in read], draws, name)
+        labels = self._labels.check(np.array([label for _, label in read], np.float32), name)
         return (images, labels)[: self._layer.count]
+
+
+def _name(records: list[Record], row: int) -> str:
+    return f"record {show_key(records[row][0])}"
 
 
 def image_draws(transformer: Transformer, ticket: Ticket, batch_size: int) -> Draws:

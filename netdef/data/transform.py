@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from netdef.layers.data import Transform
 Draws = NDArray[np.float64]
 """Three numbers in [0, 1) for each image: for the flip, the row and the column of the crop."""
 DRAWS = 3
+Sizes = tuple[int, ...]
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,16 @@ class Transformer:
         """Whether images need draws."""
         return self.transform.mirror or (self.train and self.transform.crop_size > 0)
 
-    def batch(self, images: Sequence[Array], draws: Draws, names: Sequence[str]) -> Images:
+    def batch(self, images: Sequence[Array], draws: Draws, name: Callable[[int], str]) -> Images:
         """The images (C, H, W) of one batch, cut and flipped, with the arithmetic still to be done.
 
-        `draws` is (N, 3); `names` says for each image what an error calls it. Images of different sizes are fine
-        where a crop makes them equal. BadData: ND0511 shapes differ, ND0520 crop larger than an image, ND0522 mean
-        of another shape.
+        `draws` is (N, 3); `name` says what an error calls an image. Images of different sizes are fine where a crop
+        makes them equal. BadData: ND0511 shapes differ, ND0520 crop larger than an image, ND0522 mean of another shape.
         """
-        for image, name in zip(images, names, strict=True):
-            self._check(image, name, images[0], names[0])
-        places = [self._place(image, draw) for image, draw in zip(images, draws, strict=True)]
+        shapes = [image.shape for image in images]
+        for shape in dict.fromkeys(shapes):
+            self._check(shape, name(shapes.index(shape)), shapes[0], name(0))
+        places = self._places(shapes, draws)
         flips = draws[:, 0] < 0.5 if self.transform.mirror else np.zeros(len(images), bool)
         pixels = self._cut(images, places, flips)
         if self.mean is not None:
@@ -66,19 +68,24 @@ class Transformer:
     def _scale(self) -> float:
         return float(np.float32(self.transform.scale))
 
-    def _place(self, image: Array, draw: NDArray[np.float64]) -> tuple[int, int]:
-        """Row and column of the crop's corner."""
-        room = [size - self.transform.crop_size for size in image.shape[1:]]
-        if not self.transform.crop_size:
-            return 0, 0
+    def _places(self, shapes: Sequence[Sizes], draws: Draws) -> list[Place]:
+        """Row and column of each crop's corner."""
+        size = self.transform.crop_size
+        if not size:
+            return [(0, 0)] * len(shapes)
         if not self.train:
-            return room[0] // 2, room[1] // 2
-        return int(draw[1] * (room[0] + 1)), int(draw[2] * (room[1] + 1))
+            return [((height - size) // 2, (width - size) // 2) for _, height, width in shapes]
+        return [
+            (int(v * (height - size + 1)), int(u * (width - size + 1)))
+            for (_, height, width), (v, u) in zip(shapes, draws[:, 1:].tolist(), strict=True)
+        ]
 
-    def _cut(self, images: Sequence[Array], places: list[tuple[int, int]], flips: NDArray[np.bool_]) -> Array:
+    def _cut(self, images: Sequence[Array], places: list[Place], flips: NDArray[np.bool_]) -> Array:
         channels, height, width = images[0].shape
         if self.transform.crop_size:
             height = width = self.transform.crop_size
+        elif not flips.any():
+            return np.stack(images)
         dtype = np.uint8 if all(image.dtype == np.uint8 for image in images) else np.float32
         pixels = np.empty((len(images), channels, height, width), dtype)
         for target, image, (y, x), flip in zip(pixels, images, places, flips, strict=True):
@@ -86,7 +93,7 @@ class Transformer:
             target[:] = part[:, :, ::-1] if flip else part
         return pixels
 
-    def _subtract_image(self, pixels: Array, places: list[tuple[int, int]], flips: NDArray[np.bool_]) -> Images:
+    def _subtract_image(self, pixels: Array, places: list[Place], flips: NDArray[np.bool_]) -> Images:
         """With a mean image: left to the device where every image has the same part of it, done here otherwise."""
         assert self.mean is not None
         if len(set(places)) == 1 and not flips.any():
@@ -98,24 +105,24 @@ class Transformer:
         values = self.transform.mean_values
         return np.array(values, np.float32).reshape(1, -1, 1, 1) if values else None
 
-    def _check(self, image: Array, name: str, first: Array, first_name: str) -> None:
+    def _check(self, shape: Sizes, name: str, first: Sizes, first_name: str) -> None:
         size = self.transform.crop_size
-        if image.shape[0] != first.shape[0] or (not size and image.shape != first.shape):
+        if shape[0] != first[0] or (not size and shape != first):
             help = "set `force_color` or `force_gray`, or `crop_size`; or make them equal when you import them"
-            message = f"{name} is {_sizes(image)} and {first_name} is {_sizes(first)}: one batch, one shape"
+            message = f"{name} is {_sizes(shape)} and {first_name} is {_sizes(first)}: one batch, one shape"
             raise BadData("ND0511", message, help=help)
-        if size > min(image.shape[1:]):
-            raise BadData("ND0520", f"{name} is {_sizes(image)}, smaller than `crop_size: {size}`")
-        self._check_mean(image, name)
+        if size > min(shape[1:]):
+            raise BadData("ND0520", f"{name} is {_sizes(shape)}, smaller than `crop_size: {size}`")
+        self._check_mean(shape, name)
 
-    def _check_mean(self, image: Array, name: str) -> None:
+    def _check_mean(self, shape: Sizes, name: str) -> None:
         values = self.transform.mean_values
-        if self.mean is not None and self.mean.shape != image.shape:
-            raise BadData("ND0522", f"the mean image is {_sizes(self.mean)} and {name} is {_sizes(image)}")
-        if len(values) > 1 and len(values) != image.shape[0]:
-            found = f"{plural(len(values), 'mean_value')} for {plural(image.shape[0], 'channel')} of {name}"
+        if self.mean is not None and self.mean.shape != shape:
+            raise BadData("ND0522", f"the mean image is {_sizes(self.mean.shape)} and {name} is {_sizes(shape)}")
+        if len(values) > 1 and len(values) != shape[0]:
+            found = f"{plural(len(values), 'mean_value')} for {plural(shape[0], 'channel')} of {name}"
             raise BadData("ND0522", f"{found}: give one, or one for each channel")
 
 
-def _sizes(image: Array) -> str:
-    return "x".join(map(str, image.shape))
+def _sizes(shape: Sizes) -> str:
+    return "x".join(map(str, shape))

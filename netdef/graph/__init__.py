@@ -1,6 +1,6 @@
 """Floor 5: from a net's message to its Graph."""
 
-from netdef.graph.compile import PASSES, Compiled, compile_net, phases_of
+from netdef.graph.compile import PASSES, Compiled, compile_net, states_of
 from netdef.graph.draft import Options, Probe
 from netdef.graph.load import Checked, check, check_bound, load
 
@@ -14,5 +14,5 @@ __all__ = [
     "check_bound",
     "compile_net",
     "load",
-    "phases_of",
+    "states_of",
 ]

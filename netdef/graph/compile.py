@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from netdef.diagnostics import Diagnostic, error, has_errors
+from netdef.diagnostics import Diagnostic, has_errors, warning
 from netdef.graph.decode import decode
 from netdef.graph.draft import Draft, Options
 from netdef.graph.gradient import propagate, weigh
 from netdef.graph.headers import headers
 from netdef.graph.infer import infer
-from netdef.graph.select import phases, select
+from netdef.graph.select import select, states
 from netdef.graph.wire import AUTOMATIC, wire
 from netdef.ir import Graph, Phase, verify
 from netdef.layers import registry
@@ -34,16 +34,16 @@ def compile_net(message: Any, where: Where, options: Options) -> Compiled:
     for apply in PASSES:
         draft = apply(draft)
     if not draft.nodes and not draft.dropped:
-        draft.found.append(error("ND0316", "the net has no layers", span=where.span))
+        draft.found.append(warning("ND0316", "the net has no layers", span=where.span))
     found = tuple(draft.found)
     return Compiled(None if has_errors(found) else verify(_graph(draft)), found)
 
 
-def phases_of(message: Any, where: Where) -> tuple[Phase, ...]:
-    """The phases that a net is written for: the one it states, both if its rules tell them apart, else TEST."""
+def states_of(message: Any, where: Where) -> tuple[tuple[Phase, tuple[str, ...]], ...]:
+    """The phases and stages that a net is written for: the one it states, else those that its rules speak of."""
     if message.HasField("state") and message.state.HasField("phase"):
-        return ("TRAIN",) if message.state.phase == 0 else ("TEST",)
-    return phases(headers(Draft(message, where, Options())).written)
+        return (("TRAIN" if message.state.phase == 0 else "TEST", tuple(message.state.stage)),)
+    return states(headers(Draft(message, where, Options())).written)
 
 
 def _graph(draft: Draft) -> Graph:

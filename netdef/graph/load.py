@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from netdef.diagnostics import Diagnostic, NetdefError, Source, has_errors
-from netdef.graph.compile import Compiled, compile_net, phases_of
+from netdef.graph.compile import Compiled, compile_net, states_of
 from netdef.graph.draft import Options
 from netdef.ir import Graph, Phase
 from netdef.schema import netdef_pb2 as pb
@@ -55,10 +55,20 @@ def check_bound(bound: Bound[pb.NetParameter], options: Options) -> Checked:
     """What `check` does after reading: for nets that stand in another message, a solver's `net_param`, too."""
     if has_errors(bound.diagnostics):
         return Checked(bound, (), bound.diagnostics)
-    phases: Sequence[Phase] = [options.phase] if options.phase else phases_of(bound.message, bound.where)
-    compiled = [compile_net(bound.message, bound.where, replace(options, phase=phase)) for phase in phases]
+    states = _states(bound, options)
+    compiled = [
+        compile_net(bound.message, bound.where, replace(options, phase=phase, stages=stages)) for phase, stages in states
+    ]
     graphs = tuple(one.graph for one in compiled if one.graph)
     return Checked(bound, graphs, (*bound.diagnostics, *_merged(compiled)))
+
+
+def _states(bound: Bound[pb.NetParameter], options: Options) -> tuple[tuple[Phase, tuple[str, ...]], ...]:
+    """The state asked for; where no phase is, those that the file is written for, with the stages asked for."""
+    if options.phase:
+        return ((options.phase, options.stages),)
+    meant = states_of(bound.message, bound.where)
+    return tuple(dict.fromkeys((phase, options.stages or stages) for phase, stages in meant))
 
 
 def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:

@@ -53,7 +53,19 @@ def meets(state: pb.NetState, rule: Any) -> bool:
     )
 
 
-def phases(written: tuple[Written, ...]) -> tuple[Phase, ...]:
-    """The phases that a file without a stated one is meant for: both, unless nothing in it tells them apart."""
+def states(written: tuple[Written, ...]) -> tuple[tuple[Phase, tuple[str, ...]], ...]:
+    """The phases and stages that a file without stated ones is meant for.
+
+    Both phases, unless nothing in the file tells them apart. Where layers are included by stage, a phase is meant
+    with each of these stages: without any, such a net mostly lacks its data.
+    """
     rules = [rule for layer in written for rule in (*layer.message.include, *layer.message.exclude)]
-    return ("TRAIN", "TEST") if any(rule.HasField("phase") for rule in rules) else ("TEST",)
+    phases: tuple[Phase, ...] = ("TRAIN", "TEST") if any(rule.HasField("phase") for rule in rules) else ("TEST",)
+    return tuple((phase, stages) for phase in phases for stages in _stages(written, phase))
+
+
+def _stages(written: tuple[Written, ...], phase: Phase) -> tuple[tuple[str, ...], ...]:
+    """The sets of stages that include rules of one phase ask for; the empty set where none asks for any."""
+    rules = [rule for layer in written for rule in layer.message.include]
+    wanted = [rule for rule in rules if not rule.HasField("phase") or rule.phase == pb.Phase.Value(phase)]
+    return tuple(dict.fromkeys(tuple(rule.stage) for rule in wanted if rule.stage)) or ((),)

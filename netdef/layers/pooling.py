@@ -166,7 +166,7 @@ class SPP(Layer):
             pad.append((kernel[-1] * bins - size + 1) // 2)
             if pad[-1] >= kernel[-1]:
                 why = f"level {level} of the pyramid has {bins} bins at axis {axis}, too many for a size of {size}"
-                raise Mismatch(why, bottom=0, code="ND0422", help="lower `pyramid_height`")
+                raise Mismatch(why, bottom=0, code="ND0425", help="lower `pyramid_height`")
         sizes = tuple(kernel)
         return Pooling(self.method, Windows(Window(sizes, sizes, tuple(pad), (1, 1)), ceil=True))
 

@@ -49,7 +49,7 @@ def _int(rule: FieldRule, scalar: Scalar) -> int:
     token = scalar.tokens[-1]
     if token.kind is not _INTEGER:
         raise Refused(mismatch(rule, scalar))
-    value = _integer(token.text)
+    value = integer(token.text)
     if len(scalar.tokens) == 2:
         value = -value
     if not rule.low <= value <= rule.high:
@@ -57,7 +57,7 @@ def _int(rule: FieldRule, scalar: Scalar) -> int:
     return value
 
 
-def _integer(text: str) -> int:
+def integer(text: str) -> int:
     """A decimal, hex (``0x``) or octal (``0``) number; a huge one may come out as another huge one."""
     if len(text) > 40 and len(text.lstrip("0xX")) > 40:
         return 1 << 128  # out of every range; spares Python's limit on digits
@@ -85,8 +85,8 @@ def _bool(rule: FieldRule, scalar: Scalar) -> bool:
     token = scalar.tokens[0]
     if token.kind is _IDENTIFIER and token.text in _BOOLS:
         return _BOOLS[token.text]
-    if token.kind is _INTEGER and _integer(token.text) in (0, 1):
-        return _integer(token.text) == 1
+    if token.kind is _INTEGER and integer(token.text) in (0, 1):
+        return integer(token.text) == 1
     raise Refused(mismatch(rule, scalar))
 
 
@@ -99,7 +99,7 @@ def _enum(rule: FieldRule, scalar: Scalar) -> int:
         raise Refused(_unknown_value(rule, scalar))
     if token.kind is not _INTEGER:
         raise Refused(mismatch(rule, scalar))
-    value = _integer(token.text) * (1 if len(scalar.tokens) == 1 else -1)
+    value = integer(token.text) * (1 if len(scalar.tokens) == 1 else -1)
     if value not in rule.enum.values_by_number:
         raise Refused(_unknown_value(rule, scalar))
     return value

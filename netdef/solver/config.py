@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from netdef.diagnostics import Diagnostic
+from netdef.diagnostics import Diagnostic, Span
 from netdef.ir import Phase
 from netdef.layers.block import Block
 from netdef.schema.where import Where
@@ -25,6 +25,7 @@ class NetChoice:
         where: the places of `message`, or of the field that holds `path`.
         phase, level, stages: Caffe's NetState.
         num_batches: `test_iter` of a test net; 0 for the training net.
+        span: where the solver names it.
     """
 
     path: str | None
@@ -34,6 +35,7 @@ class NetChoice:
     level: int = 0
     stages: tuple[str, ...] = ()
     num_batches: int = 0
+    span: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,4 +171,5 @@ def _choice(block: Block, name: str, index: int, phase: Phase, state: Any, num_b
     level, stages = (state.level, tuple(state.stage)) if state is not None else (0, ())
     if state is not None and state.HasField("phase"):
         phase = "TRAIN" if state.phase == 0 else "TEST"
-    return NetChoice(path, message, block.where.sub(name, index), phase, level, stages, num_batches)
+    span = block.where.field(name, index)
+    return NetChoice(path, message, block.where.sub(name, index), phase, level, stages, num_batches, span)

@@ -22,7 +22,7 @@ from netdef.solver.nets import batch_size, check_trainable, compile_choice, read
 from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
-from netdef.solver.run import Run, make_optimizer
+from netdef.solver.run import Run, load_weights, make_optimizer
 from netdef.solver.running import Style, build_net, first_not_finite, share_weights
 
 Request = Literal["stop", "snapshot"]
@@ -40,6 +40,7 @@ class Solver:
         device: where it computes; `device_note` says so where that is not what the file asks for.
         run: the nets, the optimizer, and where they stand.
         observers: called with each event.
+        images_per_iteration: rows of all batches of one iteration.
         stopped: whether a request to stop ended the last `step`.
     """
 
@@ -60,8 +61,8 @@ class Solver:
             weights: files to begin from, matched by layer name; the solver's own `weights` if None.
             device: a GPU's number or a torch device; what the solver says if None.
             observers: called with each event of the run.
-            level: of every net, in the place of what the solver states.
-            stages: of every net, beside those that the solver states.
+            level: of the training net, in the place of what the solver states (as in Caffe, not of test nets).
+            stages: of the training net, beside those that the solver states.
 
         Raises:
             NetdefError: with every error in the solver and its nets.
@@ -73,11 +74,12 @@ class Solver:
         self.run = _build(self.config, self.device, level, tuple(stages))
         self.stopped = False
         self._requests: set[Request] = set()
-        self._images_per_iteration = batch_size(self.run.train.graph) * self.config.iter_size
+        self.images_per_iteration = batch_size(self.run.train.graph) * self.config.iter_size
         self._saved: int | None = None
         self._began = monotonic()
         self._shown = (self._began, 0)
-        self._warn(state.load_weights(self.run, self.config.weights if weights is None else weights))
+        nets = (self.run.train, *self.run.tests)
+        self._warn(load_weights(nets, self.config.weights if weights is None else weights))
 
     @property
     def iter(self) -> int:
@@ -252,7 +254,7 @@ class Solver:
         """Images a second since it was last asked for."""
         (before, first), now = self._shown, monotonic()
         self._shown = (now, self.iter)
-        return (self.iter - first) * self._images_per_iteration / (now - before) if self.iter > first else None
+        return (self.iter - first) * self.images_per_iteration / (now - before) if self.iter > first else None
 
     def _time(self) -> float:
         return monotonic() - self._began
@@ -286,7 +288,7 @@ def _build(config: SolverConfig, device: torch.device, level: int | None, stages
     style = Style(device, config.channels_last, config.precision, config.compile)
     graph = compile_choice(config.train, config, level, stages)
     check_trainable(graph)
-    graphs = [compile_choice(choice, config, level, stages) for choice in config.tests]
+    graphs = [compile_choice(choice, config) for choice in config.tests]
     random = Randomness(config.seed, device)
     train = build_net(graph, config.train, config, style, random)
     tests = [build_net(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]

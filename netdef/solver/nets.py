@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from netdef.data.paths import candidates, find
+from netdef.data.paths import find
 from netdef.data.probe import prober
 from netdef.diagnostics import Diagnostic, NetdefError, error, has_errors
 from netdef.graph import Options, compile_net, load
@@ -38,14 +38,14 @@ def net_path(choice: NetChoice, config: SolverConfig) -> str | None:
     """The net's file: from the working folder as in Caffe, else from the solver's; None for one written out.
 
     Raises:
-        NetdefError: ND0010, it is in neither.
+        NetdefError: ND0320, it is in neither.
     """
     if choice.path is None:
         return None
     found = find(choice.path, folder_of(config.path))
     if found is None:
-        tried = " and ".join(dict.fromkeys(str(c.absolute()) for c in candidates(choice.path, folder_of(config.path))))
-        raise NetdefError([error("ND0010", f"no such file: {choice.path}", help=f"looked for {tried}")])
+        help = "a relative path is looked for in the working folder, then in the folder of the solver"
+        raise NetdefError([error("ND0320", f'the net "{choice.path}" is not there', span=choice.span, help=help)])
     return str(found)
 
 

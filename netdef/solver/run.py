@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from netdef.diagnostics import Diagnostic
 from netdef.solver import rules
 from netdef.solver.config import SolverConfig
 from netdef.solver.losses import Losses
 from netdef.solver.optimizer import CaffeOptimizer, Learnable
 from netdef.solver.randomness import Randomness
 from netdef.solver.running import RunningNet
-from netdef.targets.torch import tensors
+from netdef.targets.torch import load_arrays, net_layers, shared_blobs, tensors
+from netdef.weights import match, read_weights
 
 RULES: dict[str, Callable[[SolverConfig], rules.Rule]] = {
     "SGD": lambda c: rules.SGD(c.momentum),
@@ -54,3 +57,18 @@ def make_optimizer(config: SolverConfig, net: RunningNet) -> CaffeOptimizer:
         clip=config.clip_gradients,
         iter_size=config.iter_size,
     )
+
+
+def load_weights(nets: Sequence[RunningNet], paths: Sequence[str | os.PathLike[str]]) -> tuple[Diagnostic, ...]:
+    """Copy weight files into nets that share their parameters, matched by layer name; returns warnings.
+
+    Raises:
+        NetdefError: a file cannot be read, or a layer's blobs do not fit.
+    """
+    found: tuple[Diagnostic, ...] = ()
+    files = [read_weights(path) for path in paths]
+    for net in nets if files else ():
+        report = match(net_layers(net.graph), files, shared=shared_blobs(net.graph))
+        load_arrays(net.module, net.graph, report.arrays)
+        found = found or report.warnings
+    return found

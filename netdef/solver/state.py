@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,12 @@ import numpy as np
 import torch
 
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
-from netdef.solver.run import Run
+from netdef.solver.run import Run, load_weights
 from netdef.solver.snapshot import Content, learned_net, run_state_path
-from netdef.targets.torch import layer_blobs, load_arrays, net_layers, shared_blobs
-from netdef.weights import LayerWeights, SolverStateFile, match, read_run_state, read_solverstate, read_weights
+from netdef.targets.torch import layer_blobs, shared_blobs
+from netdef.weights import LayerWeights, SolverStateFile, read_run_state, read_solverstate
 
 PathLike = str | os.PathLike[str]
-
-
-def load_weights(run: Run, paths: Sequence[PathLike]) -> tuple[Diagnostic, ...]:
-    """Copy weight files into all nets of the run, matched by layer name; returns warnings.
-
-    Raises:
-        NetdefError: a file cannot be read, or a layer's blobs do not fit.
-    """
-    found: tuple[Diagnostic, ...] = ()
-    files = [read_weights(path) for path in paths]
-    for net in (run.train, *run.tests) if files else ():
-        report = match(net_layers(net.graph), files, shared=shared_blobs(net.graph))
-        load_arrays(net.module, net.graph, report.arrays)
-        found = found or report.warnings
-    return found
 
 
 def capture(run: Run) -> Content:
@@ -65,7 +50,7 @@ def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
     extra, found = _run_state(place, state.iter)
     _check_type(run, place, state, extra)
     _check_shapes(run, place, state)
-    found += load_weights(run, [learned_net(place, state.learned_net)])
+    found += load_weights((run.train, *run.tests), [learned_net(place, state.learned_net)])
     run.optimizer.load_history([torch.from_numpy(np.array(row, np.float32)) for row in state.history])
     run.iter = run.optimizer.iteration = state.iter
     run.current_step = state.current_step

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import NetdefError, RunError, error
 
 PathLike = str | os.PathLike[str]
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Damaged(Exception):  # noqa: N818 - it names a file's state, and never leaves this package
@@ -40,7 +44,7 @@ def inside(place: str) -> Iterator[None]:
 
 @contextmanager
 def reported(path: PathLike) -> Iterator[None]:
-    """Turn what goes wrong with the file at `path` in the block into a NetdefError."""
+    """Turn what goes wrong with the file at `path` in the block into a NetdefError, a RunError for a full disk."""
     try:
         yield
     except Damaged as fault:
@@ -48,7 +52,8 @@ def reported(path: PathLike) -> Iterator[None]:
         at = "" if fault.offset is None else f" (at byte {fault.offset:,})"
         raise wrong(fault.code, path, f"{place}{fault.message}{at}", fault.help) from fault
     except OSError as fault:
-        raise wrong("ND0601", path, fault.strerror or str(fault)) from fault
+        failure = wrong("ND0601", path, fault.strerror or str(fault))
+        raise RunError(failure.diagnostics) if fault.errno in _NO_ROOM else failure from fault
 
 
 def wrong(code: str, path: PathLike, message: str, help: str = "") -> NetdefError:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from netdef.graph import Options, load
 from netdef.diagnostics import Source
+from netdef.graph import Options, load
 from netdef.ir import Filler
 from netdef.layers import Mismatch
 from netdef.nn import above
@@ -55,7 +55,7 @@ def test_prelu_has_a_slope_for_each_channel(text: str, bottom: str, expected: st
 
 
 def test_prelu_needs_channels() -> None:
-    with pytest.raises(Mismatch, match="at least 2 axes .* found 1") as caught:
+    with pytest.raises(Mismatch, match=r"at least 2 axes .* found 1") as caught:
         made(f'type: "PReLU" {ENDS}').infer(shapes("4,"))
     assert caught.value.code == "ND0464"
 
@@ -65,7 +65,8 @@ def test_threshold_is_strict() -> None:
 
 
 def test_dropout_scales_what_it_keeps_in_training_alone() -> None:
-    text = f'input: "x" input_shape {{ dim: 100 dim: 100 }} layer {{ name: "d" type: "Dropout" {ENDS} dropout_param {{ dropout_ratio: 0.2 }} }}'
+    net = f'input: "x" input_shape {{ dim: 100 dim: 100 }} layer {{ name: "d" type: "Dropout" {ENDS} %s }}'
+    text = net % "dropout_param { dropout_ratio: 0.2 }"
     module = build_module(load(Source("net", text), Options(phase="TRAIN")))
     torch.manual_seed(0)
     y = module(x=torch.ones(100, 100))["y"]

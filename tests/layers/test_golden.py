@@ -17,7 +17,11 @@ from netdef.targets.torch import build_module, load_arrays, tensors
 from tests.golden_cases import Arrays, arrays, assert_close, cases, group, prototxt
 
 TOLERANCE = 1e-5
-LOOSER: dict[str, tuple[float, str]] = {}
+_CANCELS = "the identity layer's one bias gets a sum whose terms cancel to 0: what is left is rounding"
+LOOSER: dict[str, tuple[float, str]] = {
+    "infogain_bottom": (1e-4, _CANCELS),
+    "infogain_spatial_ignore": (1e-4, _CANCELS),
+}
 """Cases that need more than TOLERANCE, each with the tolerance and the reason."""
 
 LAYERS = [case for case in cases("layers")]

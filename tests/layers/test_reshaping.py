@@ -56,15 +56,40 @@ MISMATCHES = [
     (CONCAT, "2x3 2x3x5", "ND0304", "differ in their number of axes: 2 and 3"),
     (f"{CONCAT} concat_param {{ axis: 3 }}", "2x3 2x3", "ND0412", "`axis: 3` is out of range"),
     (SLICE, "2x7", "ND0453", "axis 1 of size 7 cannot be cut into 3 equal parts"),
-    (f"{SLICE} slice_param {{ slice_point: 1 slice_point: 9 }}", "2x7", "ND0453", "slice point 9 is beyond axis 1, whose size is 7"),
-    (f"{RESHAPE} {{ shape {{ dim: 0 dim: 7 }} }}", "?x3x4", "ND0455", "changes the number of values: 12 to 7 (?x3x4 to ?x7)"),
-    (f"{RESHAPE} {{ shape {{ dim: -1 dim: 5 }} }}", "2x3x4", "ND0455", "24 values (2x3x4) cannot be shared out among 5"),
-    (f"{RESHAPE} {{ shape {{ dim: 2 dim: 3 dim: 0 }} }}", "2x3", "ND0455", "size 2 of the new shape is 0 (copy), but the bottom has no axis 2"),
+    (
+        f"{SLICE} slice_param {{ slice_point: 1 slice_point: 9 }}",
+        "2x7",
+        "ND0453",
+        "slice point 9 is beyond axis 1, whose size is 7",
+    ),
+    (
+        f"{RESHAPE} {{ shape {{ dim: 0 dim: 7 }} }}",
+        "?x3x4",
+        "ND0455",
+        "changes the number of values: 12 to 7 (?x3x4 to ?x7)",
+    ),
+    (
+        f"{RESHAPE} {{ shape {{ dim: -1 dim: 5 }} }}",
+        "2x3x4",
+        "ND0455",
+        "24 values (2x3x4) cannot be shared out among 5",
+    ),
+    (
+        f"{RESHAPE} {{ shape {{ dim: 2 dim: 3 dim: 0 }} }}",
+        "2x3",
+        "ND0455",
+        "size 2 of the new shape is 0 (copy), but the bottom has no axis 2",
+    ),
     (f"{RESHAPE} {{ shape {{ dim: 2 }} axis: 3 }}", "2x3", "ND0455", "`axis: 3` is out of range"),
-    (f"{RESHAPE} {{ shape {{ dim: 2 }} axis: 1 num_axes: 2 }}", "2x3", "ND0455", "`num_axes: 2` from axis 1 on is too many"),
+    (
+        f"{RESHAPE} {{ shape {{ dim: 2 }} axis: 1 num_axes: 2 }}",
+        "2x3",
+        "ND0455",
+        "`num_axes: 2` from axis 1 on is too many",
+    ),
     ('type: "Flatten" flatten_param { axis: 2 end_axis: 0 } bottom: "x" top: "y"', "2x3x4", "ND0455", "lies behind"),
     ('type: "Tile" tile_param { tiles: 2000000000 } bottom: "x" top: "y"', "2x3", "ND0413", "6000000000"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "bottoms", "code", "message"), MISMATCHES)

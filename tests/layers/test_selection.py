@@ -41,14 +41,19 @@ def test_shape(text: str, bottoms: str, tops: str) -> None:
 MISMATCHES = [
     (CROP, "2x3x6x7 2x3x4x8", "ND0456", "beyond axis 3: 8 values from 0 on, of 7"),
     (f"{CROP} crop_param {{ offset: 3 }}", "2x3x6x9 2x3x4x5", "ND0456", "beyond axis 2: 4 values from 3 on, of 6"),
-    (f"{CROP} crop_param {{ offset: 3 offset: 1 offset: 1 }}", "2x3x6x7 2x3x1x1", "ND0456", "cuts 2 axes of 2x3x6x7 and has 3"),
+    (
+        f"{CROP} crop_param {{ offset: 3 offset: 1 offset: 1 }}",
+        "2x3x6x7 2x3x1x1",
+        "ND0456",
+        "cuts 2 axes of 2x3x6x7 and has 3",
+    ),
     (CROP, "2x3x6x7 2x3x4", "ND0456", "a blob of 4 axes (2x3x6x7) to one of 3"),
     (REINDEX, "5x2 4x1", "ND0466", "one axis, found 2"),
     (FILTER, "5x2x3 4x4 5x1", "ND0466", "the selector has 5 rows, bottom 1 has 4"),
     (FILTER, "5x2x3 5x4 5x2", "ND0466", "one value a row, found 5x2"),
     (f"{ARGMAX} argmax_param {{ top_k: 9 }}", "3x2x4", "ND0459", "top_k is 9, but there are only 8 values"),
     (f"{ARGMAX} argmax_param {{ top_k: 3 axis: 1 }}", "3x2x4", "ND0459", "only 2 values along axis 1"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "bottoms", "code", "message"), MISMATCHES)

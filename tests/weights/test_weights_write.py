@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from netdef.diagnostics import NetdefError
+from netdef.diagnostics import NetdefError, RunError
 from netdef.schema import weights_pb2 as pb
 from netdef.weights import (
     LayerWeights,
@@ -177,3 +177,11 @@ def test_a_gap_is_no_caffemodel(tmp_path):
     with pytest.raises(NetdefError, match="are shared") as caught:
         write_weights(tmp_path / "w.caffemodel", gap)
     assert caught.value.diagnostics[0].code == "ND0616"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("write", [write_hdf5, lambda path, layers: write_caffemodel(path, "net", layers)])
+def test_full_disk_is_a_failed_run(write):
+    with pytest.raises(RunError, match="No space left") as caught:
+        write("/dev/full", LAYERS)
+    assert caught.value.diagnostics[0].code == "ND0601"

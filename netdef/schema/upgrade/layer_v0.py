@@ -76,7 +76,7 @@ def _takes(home: str, name: str) -> bool:
 
 
 def _type(field: Field, type_: str, found: list[Diagnostic]) -> Field:
-    if not isinstance(field.value, Scalar):
+    if not isinstance(field.value, Scalar) or field.value.tokens[0].kind is TokenKind.ERROR:
         return field
     if not type_:
         found.append(_unknown_type(field.value))

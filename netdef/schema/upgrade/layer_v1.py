@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 from netdef.diagnostics import Diagnostic, error
 from netdef.schema import netdef_pb2 as pb
+from netdef.schema.scalars import integer
 from netdef.schema.scalars import replace as replacing
 from netdef.schema.suggest import certain, nearest
 from netdef.schema.upgrade import tree
@@ -34,11 +35,15 @@ def upgrade_layer(layer: Message, found: list[Diagnostic]) -> Message:
 def _type(field: Field, value: Scalar, found: list[Diagnostic]) -> Field:
     old = tree.text(value)
     if value.tokens[0].kind is TokenKind.INTEGER:
-        known = pb.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values_by_number.get(int(old, 0))
+        known = pb.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values_by_number.get(integer(old))
         old = known.name if known else old
-    new = FROM_V1.get(old)
-    if new is None or value.tokens[0].kind is TokenKind.STRING:
+    kind, new = value.tokens[0].kind, FROM_V1.get(old)
+    if kind is TokenKind.ERROR:  # the parser has said what is wrong
+        return field
+    if new is None or kind is TokenKind.STRING:
         found.append(_unknown_type(value, old))
+    if kind is TokenKind.STRING:
+        return field
     return tree.with_token(field, value, TokenKind.STRING, f'"{old if new is None else new}"')
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from netdef.diagnostics import Diagnostic, Label, error
 from netdef.schema import netdef_pb2 as pb
+from netdef.schema.scalars import integer
 from netdef.schema.upgrade import tree
 from netdef.schema.upgrade.net import upgrade_fields
 from netdef.schema.upgrade.outcome import Upgraded
@@ -44,7 +45,7 @@ def _type(field: Field, value: Scalar) -> Field:
     """An unknown name stays as it is, for the binder to say so."""
     old = tree.text(value)
     if value.tokens[0].kind is TokenKind.INTEGER:
-        known = pb.SolverParameter.DESCRIPTOR.enum_types_by_name["SolverType"].values_by_number.get(int(old, 0))
+        known = pb.SolverParameter.DESCRIPTOR.enum_types_by_name["SolverType"].values_by_number.get(integer(old))
         old = known.name if known else old
     if old not in _TYPES or value.tokens[0].kind is TokenKind.STRING:
         return field

@@ -1,0 +1,103 @@
+"""How does a run show itself: a live line on a terminal, plain lines elsewhere?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from netdef.cli.report import show
+from netdef.solver.events import Event, Warned
+from netdef.solver.log import lines
+from netdef.solver.loop import Solver
+
+_REFRESHES_PER_S = 2.0
+
+
+@contextmanager
+def watching(solver: Solver, last: int) -> Iterator[None]:
+    """Show the events of `solver` inside the block, up to iteration `last`; plain lines unless on a terminal."""
+    if not sys.stdout.isatty():
+        solver.observers.append(_plain)
+        yield
+        return
+    console = Console(highlight=False)
+    with _Line(solver, last, console):
+        solver.observers.append(lambda event: _above(console, event))
+        yield
+
+
+def _plain(event: Event) -> None:
+    if isinstance(event, Warned):
+        show([event.diagnostic])
+    for line in lines(event):
+        click.echo(line)
+
+
+def _above(console: Console, event: Event) -> None:
+    """Print above the live line."""
+    if isinstance(event, Warned):
+        console.print(f"iteration {event.iteration}: {event.diagnostic.message}", style="yellow", markup=False)
+    for line in lines(event):
+        console.print(line, markup=False)
+
+
+class _Line(Progress):
+    """Iteration, loss, rate, images a second and remaining time, read from the solver twice a second."""
+
+    def __init__(self, solver: Solver, last: int, console: Console) -> None:
+        self.solver = solver
+        self.speed = _Speed(solver)
+        super().__init__(
+            TextColumn("iteration {task.completed}/{task.total}"),
+            BarColumn(bar_width=20),
+            _Numbers(solver, self.speed),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            refresh_per_second=_REFRESHES_PER_S,
+            transient=True,
+        )
+        self.add_task("", total=last, completed=solver.iter)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Look where the solver is before each refresh."""
+        for task in self.tasks:
+            self.update(task.id, completed=self.solver.iter)
+        yield from super().get_renderables()
+
+
+class _Speed:
+    """Images a second, smoothed over a few refreshes."""
+
+    def __init__(self, solver: Solver) -> None:
+        self._images, self._iter, self._time, self.value = solver.images_per_iteration, solver.iter, 0.0, 0.0
+
+    def at(self, iteration: int, time: float) -> float:
+        """The speed when `iteration` is reached at `time` (seconds)."""
+        if self._time and time > self._time:
+            now = (iteration - self._iter) * self._images / (time - self._time)
+            self.value = now if not self.value else 0.7 * self.value + 0.3 * now
+        self._iter, self._time = iteration, time
+        return self.value
+
+
+class _Numbers(ProgressColumn):
+    """Loss, rate and speed."""
+
+    max_refresh = 1 / _REFRESHES_PER_S
+
+    def __init__(self, solver: Solver, speed: _Speed) -> None:
+        super().__init__()
+        self.solver, self.speed = solver, speed
+
+    def render(self, task: Task) -> Text:
+        """The text of now; the loss is the last one that was read from the device."""
+        recent = tuple(self.solver.run.losses.recent)
+        loss = f"loss {sum(recent) / len(recent):.4g}  " if recent else ""
+        speed = self.speed.at(self.solver.iter, task.get_time())
+        return Text(f"{loss}lr {self.solver.lr:.4g}  {speed:,.0f} images/s")

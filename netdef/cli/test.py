@@ -1,0 +1,91 @@
+"""`netdef test`: score a net on its test data, as means over batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from netdef.cli.report import show
+from netdef.cli.train import gpu_number, split
+from netdef.diagnostics import NetdefError, error
+from netdef.schema.kind import kind_of
+from netdef.schema.read import read_source
+from netdef.solver.evaluate import Score
+from netdef.solver.events import Output, numbered
+from netdef.solver.log import MOST_VALUES, values
+from netdef.solver.nets import read_config
+from netdef.solver.scoring import Scoring, of_net
+from netdef.text import parse
+
+_DEFAULT_ITERATIONS = 50
+"""Batches of a test where nothing says how many, as in Caffe."""
+
+
+@click.command("test")
+@click.argument("file", metavar="NET", required=False, type=click.Path())
+@click.option("--model", "-model", "named", type=click.Path(), help="NET, in Caffe's spelling.")
+@click.option("--weights", "-weights", multiple=True, help="Trained weights: a file, or several with commas.")
+@click.option("--iterations", "-iterations", type=click.IntRange(1), help="Batches. Default: the solver's, or 50.")
+@click.option("--gpu", "-gpu", help="The number of a GPU. Default: the processor, or what the solver says.")
+@click.option("--level", "-level", type=int, default=0, help="Level of the net.")
+@click.option("--stage", "-stage", "stages", multiple=True, help="A stage of the net; may be repeated.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(
+    file: str | None,
+    named: str | None,
+    weights: tuple[str, ...],
+    iterations: int | None,
+    gpu: str | None,
+    level: int,
+    stages: tuple[str, ...],
+    form: str,
+) -> None:
+    """Score NET, or each test net of a solver file, on its own data, with the weights given.
+
+    Each output is the mean of its batch means: choose iterations x batch size to cover the test set once.
+    """
+    path = file or named
+    if path is None:
+        raise click.UsageError("Missing argument 'NET'.")
+    scorings = _scorings(path, iterations, level, split(stages))
+    results = [_score(scoring, split(weights), gpu_number(gpu), form) for scoring in scorings]
+    if form == "json":
+        click.echo(json.dumps([_plain(scoring, score) for scoring, score in results], indent=1))
+
+
+def _scorings(path: str, iterations: int | None, level: int, stages: Sequence[str]) -> list[Scoring]:
+    """The nets to score: that of the file, or those that a solver tests."""
+    if kind_of(parse(read_source(path)).document) == "net":
+        return [of_net(path, iterations or _DEFAULT_ITERATIONS, level, tuple(stages))]
+    config, warnings = read_config(path)
+    show(warnings)
+    if not config.tests:
+        raise NetdefError([error("ND0707", f"{path} has no test net", help="give the net itself: netdef test NET")])
+    choices = [replace(c, num_batches=iterations or c.num_batches) for c in config.tests]
+    return [Scoring(choice, config) for choice in choices]
+
+
+def _score(scoring: Scoring, weights: Sequence[str], device: int | None, form: str) -> tuple[Scoring, Score]:
+    def tell(batch: int, outputs: tuple[Output, ...]) -> None:
+        for index, name, value, _ in numbered(outputs):
+            if index < MOST_VALUES:
+                click.echo(f"Batch {batch}, {name} = {value:.6g}")
+
+    score, warnings = scoring.run(weights, device=device, each=tell if form == "text" else None)
+    show(warnings)
+    if form == "text":
+        click.echo(f"Loss: {score.loss:.6g}")
+        for index, name, value, weight in numbered(score.outputs):
+            loss = f" (* {weight:.6g} = {weight * value:.6g} loss)" if weight else ""
+            if index < MOST_VALUES:
+                click.echo(f"{name} = {value:.6g}{loss}")
+    return scoring, score
+
+
+def _plain(scoring: Scoring, score: Score) -> dict[str, Any]:
+    outputs = {output.name: values(output) for output in score.outputs}
+    return {"net": scoring.name, "iterations": scoring.choice.num_batches, "loss": score.loss, "outputs": outputs}

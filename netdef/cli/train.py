@@ -1,0 +1,164 @@
+"""`netdef train`: train the net of a solver file, from the start, from weights or from a snapshot."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from netdef.cli.progress import watching
+from netdef.cli.report import show
+from netdef.diagnostics import NetdefError, RunError, error
+from netdef.solver.loop import Solver
+from netdef.solver.metrics import Metrics, metrics_path
+from netdef.solver.nets import read_config
+from netdef.solver.snapshot import existing
+
+_EFFECTS = click.Choice(["stop", "snapshot", "none"])
+
+
+@click.command("train")
+@click.argument("file", metavar="SOLVER", required=False, type=click.Path())
+@click.option("--solver", "-solver", "named", type=click.Path(), help="SOLVER, in Caffe's spelling.")
+@click.option("--weights", "-weights", multiple=True, help="Weights to begin from: a file, or several with commas.")
+@click.option("--snapshot", "-snapshot", type=click.Path(), help="A .solverstate to go on from.")
+@click.option("--resume", type=click.Choice(["auto"]), help="Go on from the newest snapshot, if there is one.")
+@click.option("--gpu", "-gpu", help="The number of a GPU, or `all`. Default: what the solver says.")
+@click.option("--iterations", "-iterations", type=click.IntRange(0), help="Train to this iteration, not `max_iter`.")
+@click.option("--level", "-level", type=int, help="Level of the training net.")
+@click.option("--stage", "-stage", "stages", multiple=True, help="A stage of the training net; may be repeated.")
+@click.option("--phase", "-phase", hidden=True, help="Read for Caffe's sake: training is always TRAIN.")
+@click.option("--sigint_effect", "-sigint_effect", type=_EFFECTS, default="stop", show_default=True)
+@click.option("--sighup_effect", "-sighup_effect", type=_EFFECTS, default="snapshot", show_default=True)
+def command(
+    file: str | None,
+    named: str | None,
+    weights: tuple[str, ...],
+    snapshot: str | None,
+    resume: str | None,
+    gpu: str | None,
+    iterations: int | None,
+    level: int | None,
+    stages: tuple[str, ...],
+    phase: str | None,
+    sigint_effect: str,
+    sighup_effect: str,
+) -> None:
+    """Train the net of the solver file SOLVER.
+
+    Ctrl-C ends the iteration under way, takes a snapshot and stops; a second one stops at once.
+    """
+    path = _one(file, named)
+    if weights and snapshot:
+        raise click.UsageError("--weights begins a run, --snapshot goes on with one: give one of them")
+    config, warnings = read_config(path)
+    show(warnings)
+    if iterations is not None:
+        config = replace(config, max_iter=iterations)
+    start = split(weights) or None
+    with Solver(config, weights=start, device=gpu_number(gpu), level=level, stages=split(stages)) as solver:
+        if solver.device_note:
+            click.echo(solver.device_note)
+        state = snapshot or (_newest(config.snapshot_prefix) if resume else None)
+        with watching(solver, config.max_iter), _signals(solver, sigint_effect, sighup_effect):
+            _train(solver, path, state)
+
+
+def split(texts: tuple[str, ...]) -> list[str]:
+    """What an option holds that may be repeated, and may hold several parts with commas (Caffe's way)."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def gpu_number(text: str | None) -> int | None:
+    """The GPU that `--gpu` names; `all` is the first as long as there is only one.
+
+    Raises:
+        NetdefError: ND0713, several are asked for.
+    """
+    if text is None:
+        return None
+    if text == "all":
+        import torch
+
+        numbers = list(range(max(torch.cuda.device_count(), 1)))
+    else:
+        parts = text.split(",")
+        if not all(part.strip().isdecimal() for part in parts):
+            raise click.BadParameter(f"{text!r} is neither a number nor `all`", param_hint="--gpu")
+        numbers = [int(part) for part in parts]
+    if len(numbers) > 1:
+        help = "name one: `--gpu 0`"
+        raise NetdefError([error("ND0713", f"{len(numbers)} GPUs were asked for; a run uses one", help=help)])
+    return numbers[0]
+
+
+def _one(file: str | None, named: str | None) -> str:
+    if file is None and named is None:
+        raise click.UsageError("Missing argument 'SOLVER'.")
+    if file is not None and named is not None:
+        raise click.UsageError("SOLVER is given twice")
+    return str(file or named)
+
+
+def _newest(prefix: str) -> str | None:
+    found = next(existing(prefix), None)
+    return str(found[1].state) if found else None
+
+
+def _train(solver: Solver, path: str, state: str | None) -> None:
+    if state is not None:
+        solver.restore(state)
+        click.echo(f"Going on at iteration {solver.iter} from {state}")
+    metrics = _metrics(solver)
+    try:
+        solver.solve()
+    finally:
+        if metrics:
+            metrics.close()
+    if not solver.stopped:
+        click.echo("Optimization Done.")
+        return
+    saved = next(existing(solver.config.snapshot_prefix), None)
+    place = saved[1].state if saved else "…"
+    click.echo(f"Stopped at iteration {solver.iter}. To go on: netdef train {path} --snapshot {place}")
+
+
+def _metrics(solver: Solver) -> Metrics | None:
+    """Write metrics beside the snapshots; where that cannot be, snapshots could not be written either."""
+    path = metrics_path(solver.config)
+    if path is None:
+        return None
+    try:
+        metrics = Metrics(Path(path), solver.iter)
+    except OSError as fault:
+        raise RunError([error("ND0803", f"metrics cannot be written to {path}: {fault.strerror}")]) from fault
+    solver.observers.append(metrics)
+    return metrics
+
+
+@contextmanager
+def _signals(solver: Solver, sigint: str, sighup: str) -> Iterator[None]:
+    """Let signals ask the solver for what the options say; the second Ctrl-C interrupts as usual."""
+    effects = {signal.SIGINT: sigint}
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        effects[signal.SIGHUP] = sighup
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        effect = effects[signal.Signals(number)]
+        if effect == "stop":
+            signal.signal(number, signal.default_int_handler)
+            solver.request("stop")
+        elif effect == "snapshot":
+            solver.request("snapshot")
+
+    before = {number: signal.signal(number, handle) for number in effects}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""How do programs follow a run? One JSON object a line, a line for each display and each test."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from netdef.files import write_atomic
+from netdef.solver.config import SolverConfig
+from netdef.solver.events import Displayed, Event, Output, Tested
+from netdef.solver.log import values
+
+
+def metrics_path(config: SolverConfig) -> Path | None:
+    """Where the solver wants its metrics: `metrics`, else beside the snapshots, if there are any."""
+    if config.metrics is not None:
+        return Path(config.metrics) if config.metrics else None
+    beside = config.snapshot or config.snapshot_after_train
+    return Path(config.snapshot_prefix).parent / "metrics.jsonl" if beside else None
+
+
+class Metrics:
+    """An observer that writes ``{"kind": "train", "iteration": …, "loss": …, "lr": …, …}`` to a file.
+
+    Lines of an earlier run are kept up to the iteration at which this one begins: a resumed run has one history.
+    """
+
+    def __init__(self, path: Path, iteration: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, "".join(_before(path, iteration)))
+        self._stream = path.open("a", encoding="utf-8")
+
+    def __call__(self, event: Event) -> None:
+        """Add a line for what a program may want to plot."""
+        entry = _entry(event)
+        if entry is None:
+            return
+        # A full disk must not end a run; the lines that are lost say nothing that the snapshots do not.
+        with suppress(OSError):
+            self._stream.write(json.dumps(_finite(entry), allow_nan=False) + "\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self._stream.close()
+
+
+def _entry(event: Event) -> dict[str, Any] | None:
+    match event:
+        case Displayed():
+            return {
+                "kind": "train",
+                "iteration": event.iteration,
+                "loss": event.loss,
+                "lr": event.rate,
+                "images_per_s": event.images_per_s,
+                "time": event.time_s,
+                "outputs": _outputs(event.outputs),
+            }
+        case Tested():
+            return {
+                "kind": "test",
+                "iteration": event.iteration,
+                "net": event.net,
+                "loss": event.loss,
+                "time": event.time_s,
+                "outputs": _outputs(event.outputs),
+            }
+    return None
+
+
+def _outputs(outputs: tuple[Output, ...]) -> dict[str, Any]:
+    return {output.name: values(output) for output in outputs}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for infinite and not-a-number: null stands for them."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _before(path: Path, iteration: int) -> list[str]:
+    """The lines of an earlier run that this one does not repeat."""
+    if not iteration or not path.is_file():
+        return []
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        with suppress(ValueError, KeyError, TypeError):
+            if json.loads(line)["iteration"] < iteration:
+                kept.append(line)
+    return kept

@@ -1,0 +1,63 @@
+"""How is a net scored outside a training run?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from netdef.diagnostics import Diagnostic
+from netdef.schema import netdef_pb2 as pb
+from netdef.schema.where import Where
+from netdef.solver.config import NetChoice, SolverConfig
+from netdef.solver.device import choose
+from netdef.solver.evaluate import Score, evaluate
+from netdef.solver.events import Output
+from netdef.solver.nets import compile_choice
+from netdef.solver.randomness import Randomness
+from netdef.solver.run import load_weights
+from netdef.solver.running import Style, build_net
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """A net to score, and the settings that it is computed with."""
+
+    choice: NetChoice
+    config: SolverConfig
+
+    @property
+    def name(self) -> str:
+        """What people know the net by."""
+        return self.choice.path or self.config.path or ""
+
+    def run(
+        self,
+        weights: Sequence[str],
+        *,
+        device: int | str | None = None,
+        each: Callable[[int, tuple[Output, ...]], None] | None = None,
+    ) -> tuple[Score, tuple[Diagnostic, ...]]:
+        """Score the net on its own data; `each` is told the outputs of each batch. Returns warnings too.
+
+        Raises:
+            NetdefError: the net, its data or its weights are wrong.
+        """
+        where = choose(self.config, device)[0]
+        style = Style(where, self.config.channels_last, self.config.precision)
+        random = Randomness(self.config.seed, where)
+        net = build_net(compile_choice(self.choice, self.config), self.choice, self.config, style, random)
+        try:
+            found = load_weights([net], weights)
+            with random.active():
+                return evaluate(net, self.choice.num_batches, each=each), found
+        finally:
+            net.feed.close()
+
+
+def of_net(path: str, num_batches: int, level: int = 0, stages: tuple[str, ...] = ()) -> Scoring:
+    """The scoring of a net file in phase TEST, on the processor unless a GPU is asked for."""
+    choice = NetChoice(path, None, Where.nowhere(), "TEST", level, stages, num_batches)
+    message = pb.SolverParameter(net=path, base_lr=0, lr_policy="fixed", max_iter=0, solver_mode="CPU")
+    config = SolverConfig.decode(message, Where.nowhere(), [], path=path)
+    assert config is not None
+    return Scoring(choice, config)

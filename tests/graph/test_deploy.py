@@ -1,0 +1,128 @@
+import pytest
+
+from netdef.diagnostics import Source
+from netdef.graph import Options, load
+from netdef.graph.deploy import deploy, removed
+from netdef.ir import dump, verify
+
+DATA = """
+layer { name: "data" type: "MemoryData" top: "data" top: "label"
+        memory_data_param { batch_size: 4 channels: 3 height: 8 width: 8 } }
+"""
+FC = 'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 5 } }\n'
+INPUT = '  %data: 4x3x8x8 = Input "data"()\n'
+SCORES = '  %fc: 4x5 = InnerProduct "fc"(%data) fc.weight[5x192] fc.bias[5]\n'
+
+
+def layer(kind, bottoms, tops, name="", more=""):
+    blobs = " ".join(f'bottom: "{b}"' for b in bottoms.split()) + " " + " ".join(f'top: "{t}"' for t in tops.split())
+    return f'layer {{ name: "{name or kind.lower()}" type: "{kind}" {blobs} {more} }}\n'
+
+
+def graph(text):
+    return load(Source("net.prototxt", text), Options(phase="TEST"))
+
+
+def deployed(text):
+    return verify(deploy(graph(text)))
+
+
+def text_of(body, *outputs):
+    return f'graph "" TEST\n{body}  return {", ".join(f"%{id}" for id in outputs)}\n'
+
+
+CASES = {
+    "SoftmaxWithLoss becomes a Softmax; label, loss and accuracy go": (
+        DATA + FC + layer("Accuracy", "fc label", "acc") + layer("SoftmaxWithLoss", "fc label", "loss"),
+        text_of(INPUT + SCORES + '  %prob: 4x5 = Softmax "prob"(%fc)\n', "prob"),
+    ),
+    "the second top of the loss names the prediction": (
+        DATA + FC + layer("SoftmaxWithLoss", "fc label", "loss p"),
+        text_of(INPUT + SCORES + '  %p: 4x5 = Softmax "p"(%fc)\n', "p"),
+    ),
+    "a Softmax that is there serves": (
+        DATA + FC + layer("Softmax", "fc", "out", "soft") + layer("SoftmaxWithLoss", "fc label", "loss"),
+        text_of(INPUT + SCORES + '  %out: 4x5 = Softmax "soft"(%fc)\n', "out"),
+    ),
+    "a taken name is not taken twice": (
+        DATA + FC.replace('"fc"', '"prob"') + layer("SoftmaxWithLoss", "prob label", "loss", "softmax"),
+        text_of(
+            INPUT + SCORES.replace("fc", "prob") + '  %softmax: 4x5 = Softmax "softmax"(%prob)\n',
+            "softmax",
+        ),
+    ),
+    "SigmoidCrossEntropyLoss becomes a Sigmoid": (
+        DATA + FC + layer("SigmoidCrossEntropyLoss", "fc fc", "loss"),
+        text_of(INPUT + SCORES + '  %prob: 4x5 = Sigmoid "prob"(%fc)\n', "prob"),
+    ),
+    "EuclideanLoss leaves what it judges, whichever side that is": (
+        DATA
+        + layer("Flatten", "data", "flat")
+        + FC.replace("num_output: 5", "num_output: 192")
+        + layer("EuclideanLoss", "flat fc", "loss"),
+        text_of(INPUT + '  %fc: 4x192 = InnerProduct "fc"(%data) fc.weight[192x192] fc.bias[192]\n', "fc"),
+    ),
+    "losses that help the training of the last one go with their branches": (
+        DATA
+        + layer("InnerProduct", "data", "aux", "aux", "inner_product_param { num_output: 5 }")
+        + layer("SoftmaxWithLoss", "aux label", "loss1", "loss1", "loss_weight: 0.3")
+        + FC
+        + layer("SoftmaxWithLoss", "fc label", "loss2", "loss2"),
+        text_of(INPUT + SCORES + '  %prob: 4x5 = Softmax "prob"(%fc)\n', "prob"),
+    ),
+    "losses of the same weight all count": (
+        DATA
+        + layer("InnerProduct", "data", "side", "side", "inner_product_param { num_output: 5 }")
+        + layer("SoftmaxWithLoss", "side label", "loss1", "loss1")
+        + FC
+        + layer("SoftmaxWithLoss", "fc label", "loss2", "loss2"),
+        text_of(
+            INPUT
+            + '  %side: 4x5 = InnerProduct "side"(%data) side.weight[5x192] side.bias[5]\n'
+            + SCORES
+            + '  %prob: 4x5 = Softmax "prob"(%side)\n  %loss2: 4x5 = Softmax "loss2"(%fc)\n',
+            "prob",
+            "loss2",
+        ),
+    ),
+    "metrics alone leave what they judge": (
+        DATA + FC + layer("Accuracy", "fc label", "acc"),
+        text_of(INPUT + SCORES, "fc"),
+    ),
+    "silenced branches go": (
+        DATA + FC + layer("ReLU", "fc", "dead") + layer("Silence", "dead label", "") + layer("TanH", "fc", "out"),
+        text_of(INPUT + SCORES + '  %out: 4x5 = TanH "tanh"(%fc)\n', "out"),
+    ),
+    "a deploy net stays as it is": (
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 8 dim: 8 } } }'
+        + FC
+        + layer("ReLU", "fc", "fc")
+        + layer("Softmax", "fc", "prob"),
+        text_of(
+            INPUT
+            + '  %fc@fc: 4x5 = InnerProduct "fc"(%data) fc.weight[5x192] fc.bias[5]\n'
+            + '  %fc: 4x5 = ReLU "relu"(%fc@fc)\n  %prob: 4x5 = Softmax "softmax"(%fc)\n',
+            "prob",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
+def test_deploy(text, expected):
+    assert dump(deployed(text)) == expected
+
+
+def test_a_siamese_net_gives_both_features():
+    net = deployed(DATA + FC + layer("ReLU", "fc", "twin", "twin") + layer("ContrastiveLoss", "fc twin label", "loss"))
+    assert [blob.id for blob in net.outputs] == ["fc", "twin"]
+
+
+def test_what_was_removed():
+    before = graph(DATA + FC + layer("Accuracy", "fc label", "acc") + layer("SoftmaxWithLoss", "fc label", "loss"))
+    assert [node.id for node in removed(before, deploy(before))] == ["accuracy", "softmaxwithloss"]
+
+
+def test_a_prediction_keeps_the_place_of_its_loss():
+    net = deployed(DATA + FC + layer("SoftmaxWithLoss", "fc label", "loss", "mine"))
+    assert net.layers["prob"].places.layer.line == 5
