@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +17,10 @@ from netdef.ir import Graph, Phase, Shape
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs
 from netdef.weights import match, read_weights
 
-__all__ = ["NetdefError", "build", "load_net", "read_weights"]
+if TYPE_CHECKING:
+    from netdef.deploy import ExportReport
+
+__all__ = ["NetdefError", "build", "export_onnx", "load_net", "read_weights"]
 
 PathLike = str | os.PathLike[str]
 
@@ -60,9 +64,35 @@ def build(
         NetdefError: a layer cannot be built, or weights do not fit.
     """
     module = build_module(net, rng=np.random.default_rng(seed), device=device)
-    files = [weights] if isinstance(weights, str | os.PathLike) else list(weights)
-    report = match(net_layers(net), [read_weights(file) for file in files], shared=shared_blobs(net))
+    report = match(net_layers(net), [read_weights(file) for file in _files(weights)], shared=shared_blobs(net))
     load_arrays(module, net, report.arrays)
     return module
+
+
+def export_onnx(
+    net: Graph,
+    path: PathLike,
+    weights: PathLike | Sequence[PathLike] = (),
+    *,
+    opset: int | None = None,
+    batch: int | None = None,
+    verify: bool = True,
+) -> ExportReport:
+    """Write a net as an ONNX file that is proven to compute what `build` does, and report the largest differences.
+
+    The net is brought into its deploy form: losses become predictions, labels and metrics go. The batch axis is free
+    unless `batch` fixes it.
+
+    Raises:
+        NetdefError: the net cannot be exported, or weights do not fit.
+        RunError: the model parts from torch, or cannot be written; nothing is left at `path` then.
+    """
+    from netdef.deploy import export  # brings onnx and its runtime, which training has no use for
+
+    return export(net, path, weights=_files(weights), opset=opset, batch=batch, verify=verify)
+
+
+def _files(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 

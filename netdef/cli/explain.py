@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from operator import ne
 
 import click
 
-from netdef.diagnostics.codes import Page, pages
+from netdef.diagnostics.codes import pages
 
 
 @click.command("explain")
@@ -30,7 +30,10 @@ def _normal(code: str) -> str:
 
 
 def _unknown(code: str) -> str:
-    known: dict[str, Page] = pages()
-    near = get_close_matches(_normal(code), known, n=1, cutoff=0)
-    hint = f"; the nearest is {near[0]}: {known[near[0]].title}" if near else ""
-    return f"there is no code {code!r}{hint}"
+    near = min(pages().values(), key=lambda page: _distance(page.code, _normal(code)))
+    return f"there is no code {code!r}; the nearest is {near.code}: {near.title}"
+
+
+def _distance(one: str, other: str) -> tuple[int, int]:
+    """How many characters differ, then how far the numbers are apart."""
+    return sum(map(ne, one, other)) + abs(len(one) - len(other)), abs(int(one[2:]) - int(other[2:]))

@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from netdef.cli.options import shape_option, state_options
+from netdef.cli.options import net_options, shape_option, state_options
 from netdef.cli.report import show
-from netdef.ir import Shape
+from netdef.data.probe import prober
+from netdef.graph import load
+from netdef.ir import Graph, Shape
 
 if TYPE_CHECKING:
     from netdef.deploy import ExportReport, Proof
     from netdef.deploy.verify import Step
-    from netdef.ir import Graph
 
 _TOP = 10
 """How many blobs the table of errors shows."""
@@ -103,11 +104,7 @@ def load_graph(
     net: str, phase: str | None, level: int, stages: tuple[str, ...], shapes: tuple[tuple[str, Shape], ...]
 ) -> Graph:
     """The net in the phase asked for, TEST unless told otherwise."""
-    from netdef.api import load_net
-
-    split_stages = [stage for written in stages for stage in written.split(",") if stage]
-    given = {name: shape.sizes for name, shape in shapes}
-    return load_net(net, "TRAIN" if phase == "TRAIN" else "TEST", level=level, stages=split_stages, shapes=given)
+    return load(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
 
 
 def split(weights: tuple[str, ...]) -> list[str]:

@@ -35,6 +35,8 @@ class DummyReader:
         if filler.type != "constant":
             values = fill(filler, shape, ticket.rng(FILL, ticket.number, index))
         else:
-            values = self._constants.setdefault(index, fill(filler, shape, ticket.rng(FILL)))
+            if index not in self._constants:
+                self._constants[index] = fill(filler, shape, ticket.rng(FILL))
+            values = self._constants[index]
         rows = ticket.shard.rows(shape[0]) if shape else range(0)
         return values[rows.start : rows.stop].copy() if shape else values.copy()

@@ -17,7 +17,7 @@ class BadData(Exception):  # noqa: N818 - it names the data's state, and never l
 
 
 @contextmanager
-def reported(name: str, span: Span | None = None) -> Iterator[None]:
+def reported(name: str = "", span: Span | None = None) -> Iterator[None]:
     """Turn a BadData raised in the block into a NetdefError that names the layer and points at its text."""
     try:
         yield

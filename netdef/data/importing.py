@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import batched
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,6 +17,7 @@ from netdef.data.faults import BadData
 from netdef.data.image_list import Folder
 from netdef.data.images import COLOR, GRAY, read_image
 from netdef.data.lists import Entry
+from netdef.data.write import MAX_KEY_BYTES, chunks
 
 CHUNK = 256
 """Images in the works at a time."""
@@ -29,6 +28,7 @@ class ImportOptions:
     """How images are stored.
 
     Attributes:
+        source: the list, as errors call it.
         folder: where the list's paths begin.
         size: (height, width) to resize to, or None.
         gray: one channel instead of three.
@@ -37,6 +37,7 @@ class ImportOptions:
         check_size: refuse images whose size differs from the first's.
     """
 
+    source: str
     folder: Folder
     size: tuple[int, int] | None = None
     gray: bool = False
@@ -53,21 +54,17 @@ def import_records(
     A bad image raises BadData (ND0511, ND0513, ND0531), or goes to `skip` and is left out. Source: Caffe's
     tools/convert_imageset.cpp.
     """
-    make, first = partial(_attempt, options), None
+    first: Made | None = None
     with ThreadPoolExecutor() as pool:
-        for chunk in batched(enumerate(entries), CHUNK):
-            for (number, entry), result in zip(chunk, pool.map(make, (entry for _, entry in chunk)), strict=True):
-                if isinstance(result, Made):
+        for chunk in chunks(enumerate(entries), CHUNK):
+            made = pool.map(partial(_attempt, options), (entry for _, entry in chunk))
+            for (number, entry), result in zip(chunk, made, strict=True):
+                fault = result if isinstance(result, BadData) else _other_size(result, first, entry, options)
+                if fault:
+                    _refuse(fault, skip)
+                elif isinstance(result, Made):
                     first = first or result
-                    result = _same_size(result, first, entry) if options.check_size else result
-                if isinstance(result, BadData):
-                    _refuse(result, skip)
-                    continue
-                yield f"{number:08d}_{entry.path}".encode()[:MAX_KEY], result.value
-
-
-MAX_KEY = 511
-"""LMDB's limit."""
+                    yield f"{number:08d}_{entry.path}".encode()[:MAX_KEY_BYTES], result.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ def _attempt(options: ImportOptions, entry: Entry) -> Made | BadData:
 
 def _make(options: ImportOptions, entry: Entry) -> Made:
     path = options.folder.path(entry)
-    image = read_image(path, options.size, GRAY if options.gray else COLOR, f"line {entry.line}")
+    image = read_image(path, options.size, GRAY if options.gray else COLOR, f"{options.source}, line {entry.line}")
     if not options.encoded:
         return Made(datum.encode(image.tobytes(), _three(image.shape), entry.label), image.shape)
     kept = options.size is None and not options.gray and not options.encode_type
@@ -103,11 +100,11 @@ def _encode(image: NDArray[np.uint8], kind: str) -> bytes:
     return bytes(file.tobytes())
 
 
-def _same_size(made: Made, first: Made, entry: Entry) -> Made | BadData:
-    if made.sizes == first.sizes:
-        return made
+def _other_size(made: Made, first: Made | None, entry: Entry, options: ImportOptions) -> BadData | None:
+    if first is None or made.sizes == first.sizes or not options.check_size:
+        return None
     sizes, expected = ("x".join(map(str, one.sizes)) for one in (made, first))
-    return BadData("ND0511", f"line {entry.line} ({entry.path}) is {sizes}, and the first image is {expected}")
+    return BadData("ND0511", f"{options.source}, line {entry.line} is {sizes}, and the first image is {expected}")
 
 
 def _refuse(fault: BadData, skip: Callable[[BadData], None] | None) -> None:

@@ -120,7 +120,12 @@ def open_source(
     with reported(name, span):
         if isinstance(layer, MemoryData):
             return MemorySource(MemoryReader(layer, labels), name=name, seed=seed, shard=shard, span=span)
-        return BatchSource(_reader(layer, phase, base_dir, labels), name=name, seed=seed, shard=shard, span=span)
+        reader = _reader(layer, phase, base_dir, labels)
+        if reader.batch_size < shard.world:
+            raise BadData(
+                "ND0507", f"`batch_size: {reader.batch_size}` cannot be shared out to {shard.world} processes"
+            )
+        return BatchSource(reader, name=name, seed=seed, shard=shard, span=span)
 
 
 def finished(tops: tuple[Top, ...]) -> tuple[Floats, ...]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import lmdb
 
@@ -15,6 +16,8 @@ from netdef.data.faults import BadData
 
 FIRST_MAP_BYTES = 1 << 20
 RECORDS_A_COMMIT = 1000  # as Caffe's convert_imageset
+MAX_KEY_BYTES = 511  # LMDB's limit
+_T = TypeVar("_T")
 
 
 def write_lmdb(path: Path, records: Iterable[Record]) -> int:
@@ -44,7 +47,7 @@ def write_lmdb(path: Path, records: Iterable[Record]) -> int:
 def _fill(folder: Path, records: Iterable[Record]) -> int:
     count = 0
     with lmdb.open(str(folder), map_size=FIRST_MAP_BYTES, sync=False, mode=0o644) as env:
-        for chunk in _chunks(records):
+        for chunk in chunks(records, RECORDS_A_COMMIT):
             _commit(env, chunk)
             count += len(chunk)
         env.sync(True)
@@ -64,7 +67,8 @@ def _commit(env: lmdb.Environment, chunk: tuple[Record, ...]) -> None:
             return
 
 
-def _chunks(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
-    iterator = iter(records)
-    while chunk := tuple(islice(iterator, RECORDS_A_COMMIT)):
+def chunks(items: Iterable[_T], size: int) -> Iterator[tuple[_T, ...]]:
+    """The items in tuples of `size`, the last one shorter (itertools.batched, which Python 3.11 lacks)."""
+    iterator = iter(items)
+    while chunk := tuple(islice(iterator, size)):
         yield chunk

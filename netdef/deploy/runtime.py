@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as faults  # type: ignor
 
 from netdef.diagnostics import RunError, error
 from netdef.targets.onnx import EXTERNAL_DATA_LIMIT, OLDEST_OPSET, newest_known, save
-from netdef.targets.onnx.save import tensor_bytes
+from netdef.targets.onnx.saving import tensor_bytes
 
 Array = npt.NDArray[Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]

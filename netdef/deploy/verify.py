@@ -16,7 +16,7 @@ from netdef.deploy.report import BlobError, Proof
 from netdef.diagnostics import RunError, error
 from netdef.ir import Graph, Shape
 from netdef.targets.onnx import sizes
-from netdef.targets.onnx.save import tensor_bytes
+from netdef.targets.onnx.saving import tensor_bytes
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], None]
@@ -129,8 +129,9 @@ def blob_error(name: str, layer: str, expected: Array, found: Array) -> BlobErro
     finite = np.isfinite(a)
     if not (np.array_equal(finite, np.isfinite(b)) and np.array_equal(a[~finite], b[~finite], equal_nan=True)):
         return BlobError(name, layer, found.shape, np.inf, np.inf)
-    largest = float(np.max(np.abs(a - b), where=finite, initial=0.0)) if finite.any() else 0.0
-    scale = float(np.max(np.abs(a), where=finite, initial=0.0)) or 1.0
+    a, b = a[finite], b[finite]
+    largest = float(np.max(np.abs(a - b), initial=0.0))
+    scale = float(np.max(np.abs(a), initial=0.0)) or 1.0
     return BlobError(name, layer, found.shape, largest, largest / scale)
 
 

@@ -119,7 +119,7 @@ class PReLU(Elementwise):
     def params(self, bottoms: tuple[Shape, ...]) -> tuple[ParamSpec, ...]:
         """The slopes: (C), or a scalar."""
         (x,) = bottoms
-        shape = SCALAR if self.channel_shared else Shape.of(x[1] if x.ranked else None)
+        shape = SCALAR if self.channel_shared else Shape.of(x[1] if x.ranked and x.rank > 1 else None)
         return (ParamSpec("weight", shape, self.filler),)
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:

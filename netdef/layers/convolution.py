@@ -289,7 +289,7 @@ def _batched(g: TorchRecorder, step: Step, x: Value, axis: int) -> Value:
         return step(x)
     if axis == 0:
         return cast(Value, g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0))
-    leading = tuple(_open(Shape(x.shape.sizes[:axis])))
+    leading = tuple(_open(Shape((None, *x.shape.sizes[1:axis]))))  # the first is the batch, which a run may change
     return cast(Value, g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading))
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import ClassVar, Self
 
 from netdef.ir import Dim, Filler, ParamSpec, Shape, agree, product
+from netdef.layers.axes import held
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, between, exactly, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
@@ -52,8 +53,9 @@ class Recurrent(Layer):
         state = Shape.of(1, streams, self.num_output)
         for i, given in enumerate(bottoms[2 + self.static :], 2 + self.static):
             _match_state(given, state, i)
-        tops = self.states if self.expose_hidden else 0
-        return (Shape.of(steps, streams, self.num_output), *[state] * tops)
+        held(Shape.of(self.gates * self.num_output, self.num_output), "the weights of the hidden state")
+        output = held(Shape.of(steps, streams, self.num_output), "the top")
+        return (output, *[state] * (self.states if self.expose_hidden else 0))
 
     def params(self, bottoms: tuple[Shape, ...]) -> tuple[ParamSpec, ...]:
         """Weights of the inputs, bias, weights of the static input if there is one, weights of the hidden state."""

@@ -150,9 +150,10 @@ class Filter(Layer):
         if selector.ranked and (not selector.rank or not agree(selector.count(1), 1)):
             message = f"the selector must hold one value a row, found {selector}"
             raise Mismatch(message, bottom=len(xs), code="ND0466")
+        rows = selector[0] if selector.ranked else None
         for i, x in enumerate(xs):
-            if x.ranked and selector.ranked and (not x.rank or not agree(x[0], selector[0])):
-                message = f"the selector has {selector[0]} rows, bottom {i} has {x[0] if x.rank else 'none'} ({x})"
+            if x.ranked and (not x.rank or not agree(x[0], rows)):
+                message = f"the selector has {rows} rows, bottom {i} has {x[0] if x.rank else 'none'} ({x})"
                 raise Mismatch(message, bottom=i, other=len(xs), code="ND0466")
         return tuple(x.replace(0, None) if x.ranked else x for x in xs)
 

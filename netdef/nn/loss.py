@@ -129,7 +129,7 @@ def hinge_loss(x: Tensor, labels: Tensor, norm: Literal["L1", "L2"] = "L1") -> T
 
     Source: Caffe's hinge_loss_layer.cpp.
     """
-    x = _full(x).flatten(1) if x.dim() > 1 else _full(x).unsqueeze(1)
+    x = _rows(x)
     target = _targets(labels, x.shape[1], None).reshape(-1, 1)
     margins = F.relu(1 + x * torch.ones_like(x).scatter(1, target, -1.0))
     return (margins if norm == "L1" else margins * margins).sum() / x.shape[0]
@@ -151,8 +151,7 @@ def contrastive_loss(
 
     Source: Caffe's contrastive_loss_layer.cpp.
     """
-    a, b = _full(a), _full(b)
-    difference = a.flatten(1) - b.flatten(1)
+    difference = _rows(a) - _rows(b)
     squared = (difference * difference).sum(1)
     apart = F.relu(margin - squared) if legacy_version else F.relu(margin - _distance(squared)).square()
     return torch.where(similar.reshape(-1).long() != 0, squared, apart).sum() / (2 * a.shape[0])
@@ -170,13 +169,14 @@ def multinomial_logistic_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     Source: Caffe's multinomial_logistic_loss_layer.cpp.
     """
-    p = _full(probabilities)
-    p = p.flatten(1) if p.dim() > 1 else p.unsqueeze(1)
+    p = _rows(probabilities)
     chosen = p.gather(1, _targets(labels, p.shape[1], None).reshape(-1, 1))
     return -torch.log(_clamp(chosen, LOG_THRESHOLD, float("inf"))).sum() / p.shape[0]
 
 
-def check_labels(target: Tensor, classes: int, ignore_label: int | None = None) -> None:
+def check_labels(
+    target: Tensor, classes: int, ignore_label: int | None = None, *, what: str = "label", of: str = "classes"
+) -> None:
     """See that integer labels are in 0 … classes - 1, where that costs no waiting for a device.
 
     Raises:
@@ -190,13 +190,15 @@ def check_labels(target: Tensor, classes: int, ignore_label: int | None = None) 
     if bad.any():
         position = int(bad.flatten().nonzero()[0])
         found = int(target.flatten()[position])
-        raise LabelError(
-            f"label {found} (at position {position} of the batch) is none of the classes 0 to {classes - 1}"
-        )
+        raise LabelError(f"{what} {found} (at position {position} of the batch) is none of the {of} 0 to {classes - 1}")
 
 
 def _full(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _rows(x: Tensor) -> Tensor:
+    return _full(x).flatten(1) if x.dim() > 1 else _full(x).unsqueeze(1)
 
 
 def _targets(labels: Tensor, classes: int, ignore_label: int | None) -> Tensor:

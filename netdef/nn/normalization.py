@@ -30,19 +30,19 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", torch.zeros(num_channels))
         self.register_buffer("factor", torch.zeros(1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The normalized blob, of the same shape."""
+    def forward(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """The normalized blob, of the same shape; times `weight` (C) plus `bias` (C) where a Scale layer follows."""
         if x.dim() == 1:
-            return self._normalize(x.reshape(1, 1, -1)).reshape(-1)
-        return self._normalize(x)
+            return self._normalize(x.reshape(1, 1, -1), weight, bias).reshape(-1)
+        return self._normalize(x, weight, bias)
 
-    def _normalize(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         if self.use_global_stats:
             share = torch.where(self.factor == 0, 0.0, 1 / self.factor)
-            return F.batch_norm(x, self.mean * share, self.variance * share, eps=self.eps)
+            return F.batch_norm(x, self.mean * share, self.variance * share, weight, bias, eps=self.eps)
         # With a momentum of 1 torch leaves in these just what Caffe counts: the mean, and the unbiased variance.
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
-        y = torch.batch_norm(x, None, None, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
+        y = torch.batch_norm(x, weight, bias, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
         self._count(mean, variance, x.numel() // x.shape[1])
         return y
 
@@ -50,9 +50,9 @@ class BatchNorm(nn.Module):
     def _count(self, mean: Tensor, variance: Tensor, num_values: int) -> None:
         if num_values == 1:  # torch's m / (m - 1) is not a number then, Caffe's is 1, of a variance of 0
             variance = torch.zeros_like(variance)
-        self.mean.mul_(self.fraction).add_(mean)
-        self.variance.mul_(self.fraction).add_(variance)
-        self.factor.mul_(self.fraction).add_(1)
+        sums = [self.mean, self.variance, self.factor]
+        torch._foreach_mul_(sums, self.fraction)
+        torch._foreach_add_(sums, [mean, variance, torch.ones_like(self.factor)])
 
     def extra_repr(self) -> str:
         """What `print` shows."""

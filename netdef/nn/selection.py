@@ -5,13 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from netdef.nn.loss import check_labels
+
 
 def batch_reindex(x: Tensor, index: Tensor) -> Tensor:
     """``y[i] = x[index[i]]``; the gradients of a row that is used several times add up.
 
+    Raises:
+        LabelError: there is no such row.
+
     Source: Caffe's batch_reindex_layer.cpp.
     """
-    return x.index_select(0, index.long())
+    rows = index.long()
+    check_labels(rows, x.shape[0], what="index", of="rows")
+    return x.index_select(0, rows)
 
 
 def chosen_rows(selector: Tensor) -> Tensor:

@@ -82,6 +82,13 @@ class CaffeOptimizer(torch.optim.Optimizer):
         self.iteration += 1
         return loss
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for item in self.learnables if set_to_none else ():
+            item.tensor.grad = None
+        if not set_to_none:
+            super().zero_grad(set_to_none=False)
+
     def history(self) -> list[Tensor]:
         """The history in the order of a solver state: the first row of every learnable, then the second."""
         rows = [str(row) for row in range(self.rule.rows)]

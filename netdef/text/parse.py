@@ -26,8 +26,8 @@ MAX_DIAGNOSTICS = 50
 MAX_STRAY = 50_000
 """After so many tokens that fit nowhere the rest of the file is not looked at either."""
 
-MAX_TOKENS = 1_000_000
-"""Ten times what the largest net on record takes; more would only eat time and memory."""
+MAX_TOKENS = 500_000
+"""Twenty times what the largest known net takes; more would only eat time and memory."""
 
 _CLOSING = frozenset(CLOSED_BY.values())
 

@@ -74,11 +74,17 @@ def _in_field(run: Run, token: Token) -> bool:
 
 
 def _behind_name(run: Run, token: Token) -> bool:
+    name, span = _name(run.values)
     if token.type in _SCALARS and not _starts_field(run, token):
         _say_no_colon(run, token)
         run.insert("COLON")
+    elif token.kind is TokenKind.SYMBOL and run.peek().type in _AFTER_NAME:
+        return _too_much(run, token)
+    elif (_indent(token) or 0) > _line_indent(span):
+        message = f"expected `{{` behind `{name}`, whose content seems to follow"
+        run.say(token, error("ND0107", message, span=span, help=_value_help(name)))
+        run.insert("LBRACE")
     else:
-        name, span = _name(run.values)
         run.say(token, error("ND0107", f"`{name}` has no value", span=span, help=_value_help(name)))
         run.insert("COLON")
         run.insert("IDENTIFIER")
@@ -90,8 +96,17 @@ def _behind_colon(run: Run, token: Token) -> bool:
         run.say(token, error("ND0101", "a second `:`", span=token.span, fix=_replace(token, "")))
         run.drop(token)
         return False
+    if token.kind is TokenKind.SYMBOL and run.peek().type in {"STRING", "INTEGER", "FLOAT"}:
+        return _too_much(run, token)
     _say_no_value(run, token)
     return True
+
+
+def _too_much(run: Run, token: Token) -> bool:
+    """One sign between parts that fit together without it."""
+    run.say(token, error("ND0101", f"unexpected {describe(token)}", span=token.span))
+    run.drop(token)
+    return False
 
 
 def _behind_minus(run: Run, token: Token) -> bool:
@@ -264,7 +279,7 @@ def _suspect(run: Run) -> tuple[str, ...]:
             line = opened[-1][1].span.line
             return (f"going by the indentation, it is the `{opened[-1][1].text}` of line {line} that lacks its end",)
         if token.type in CLOSED_BY:
-            opened.append((_line_indent(token), token))
+            opened.append((_line_indent(token.span), token))
         elif closes and opened:
             opened.pop()
     return ()
@@ -277,9 +292,10 @@ def _indent(token: Token) -> int | None:
     return len((token.leading[line_break + 1 :]).expandtabs()) if starts_line and token.text else None
 
 
-def _line_indent(token: Token) -> int:
-    line = token.span.source.line(token.span.line)
-    return len(line.expandtabs()) - len(line.expandtabs().lstrip())
+def _line_indent(span: Span) -> int:
+    """How far the line is indented in which a span begins."""
+    line = span.source.line(span.line).expandtabs()
+    return len(line) - len(line.lstrip())
 
 
 def _unexpected(run: Run, token: Token, expected: str) -> bool:

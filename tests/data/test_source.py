@@ -222,3 +222,9 @@ def test_a_position_from_elsewhere_is_refused(tmp_path: Path) -> None:
     for state in ({}, {"batch": -1, "seed": 0}, {"batch": 1}):
         with Refused("ND0590"):
             source.restore(state)
+
+
+def test_a_batch_is_not_shared_out_to_more_processes_than_rows(tmp_path: Path) -> None:
+    layer = data_layer(make_lmdb(tmp_path / "db", numbered(2)), 2)
+    with Refused("ND0507"):
+        open_source(layer, phase="TRAIN", shard=Shard(0, 3))

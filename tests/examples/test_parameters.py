@@ -10,8 +10,8 @@ from netdef.graph import Options, load
 from netdef.ir import Phase, Shape
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# Published: Caffe's LeNet and CIFAR-10 quick by their layers (hand arithmetic), AlexNet and VGG-16 from Caffe's model zoo,
-# GoogLeNet from bvlc_googlenet without and with its auxiliary classifiers, ResNets from torchvision.
+# Caffe's LeNet and CIFAR-10 quick by hand arithmetic, AlexNet and VGG-16 as in Caffe's model zoo, GoogLeNet as
+# bvlc_googlenet without and with its auxiliary classifiers, ResNets as in torchvision.
 DEPLOYED = {
     "digits": 151_306,  # 320 + 18,496 + 131,200 + 1,290
     "lenet": 431_080,  # 520 + 25,050 + 400,500 + 5,010

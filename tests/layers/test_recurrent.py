@@ -58,6 +58,7 @@ def test_params_and_cost(kind: str, static: str, bottoms: str, names: str, sizes
 
 
 MISMATCHES = [
+    (f'type: "RNN" {IN} top: "h" recurrent_param {{ num_output: 4000000000 }}', "6x2x5 6x2", "ND0413", "weights"),
     (f'type: "LSTM" {IN} top: "h" {PARAM}', "6x2x5 2x6", "ND0468", "must be 6x2, found 2x6"),
     (f'type: "LSTM" {IN} top: "h" {PARAM}', "6x2x5 6x2x1", "ND0468", "must be 6x2, found 6x2x1"),
     (f'type: "LSTM" {IN} top: "h" {PARAM}', "6, 6x2", "ND0464", "steps and streams"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from netdef.layers import Mismatch
-from netdef.nn import arg_max, batch_reindex, chosen_rows
+from netdef.nn import LabelError, arg_max, batch_reindex, chosen_rows
 from tests.layer_decoding import decode, made, shapes
 
 CROP = 'type: "Crop" bottom: "x" bottom: "r" top: "y"'
@@ -86,6 +86,11 @@ def test_gradients_of_rows_add_up() -> None:
     x = torch.arange(6.0).reshape(3, 2).requires_grad_()
     batch_reindex(x, torch.tensor([2.0, 0.0, 2.0])).sum().backward()
     np.testing.assert_array_equal(x.grad, [[1, 1], [0, 0], [2, 2]])
+
+
+def test_an_index_without_a_row_is_named() -> None:
+    with pytest.raises(LabelError, match=r"index 3 \(at position 1 of the batch\) is none of the rows 0 to 2"):
+        batch_reindex(torch.ones(3, 2), torch.tensor([0.0, 3.0]))
 
 
 def test_any_selector_but_zero_chooses() -> None:

@@ -67,6 +67,13 @@ said.
     data_param { source: "train_lmdb" batch_size: 64 backend: LMDB }""",
     ),
     Page(
+        "ND0507",
+        "a batch is smaller than the number of processes",
+        """\
+`batch_size` is that of all processes together: each takes its part, so that the results don't
+depend on their number. With fewer rows than processes some would have nothing to do.""",
+    ),
+    Page(
         "ND0510",
         "a record is damaged, or no Datum",
         """\
@@ -240,6 +247,12 @@ A database is never written over or added to. Remove the old one, or choose anot
         """\
 The system refused: no space, no permission, or the folder that should hold it isn't there. Nothing
 half-written is left: the output gets its name only when it is complete.""",
+    ),
+    Page(
+        "ND0582",
+        "an unknown kind of image file",
+        """\
+`--encode-type` takes what OpenCV can write: jpg, png, bmp, webp …""",
     ),
     Page(
         "ND0590",

@@ -242,7 +242,7 @@ means a rate of 1. The factors that are learned belong to a Scale layer behind.
         """
 Level i of spatial pyramid pooling cuts each axis in 2^i bins. On a small blob a bin would lie in the padding alone.
 
-    spp_param { pyramid_height: 4 }      # 8 bins on an axis of 9: 2 values a bin, the last 3 bins have none
+    spp_param { pyramid_height: 4 }      # 8 bins of 2 values, on an axis of only 9
 """,
     ),
 )

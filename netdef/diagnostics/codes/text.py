@@ -182,7 +182,7 @@ text files, mostly named `.prototxt`. Weights are given with `--weights FILE`.
         "ND0115",
         "a file is too long",
         """\
-The text has more than a million words and signs, many times what the largest nets have; reading it would take all
+The text has more than half a million words and signs, many times what the largest nets have; reading it would take all
 memory and no net comes of it. Weights don't belong in a text file: put them in a `.caffemodel`.
 """,
     ),

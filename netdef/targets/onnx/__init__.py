@@ -3,7 +3,7 @@
 from netdef.targets.onnx.batch import batch_of, sizes
 from netdef.targets.onnx.emit import Emission, emit, netdef_version
 from netdef.targets.onnx.opset import DEFAULT_OPSET, OLDEST_OPSET, newest_known
-from netdef.targets.onnx.save import EXTERNAL_DATA_LIMIT, data_file, save
+from netdef.targets.onnx.saving import EXTERNAL_DATA_LIMIT, data_file, save
 
 __all__ = [
     "DEFAULT_OPSET",

@@ -107,13 +107,20 @@ def _require_known(graph: Graph, found: Batch) -> None:
             "ND0904",
             f'the size of input "{blob.id}" is not known: {blob.shape}',
             span=graph.producers[blob.id].places.layer,
-            help=f"give it: --shape {blob.id}=NxCxHxW",
+            help=f"give it, a number for each letter: --shape {blob.id}={_form(blob.shape)}",
         )
         for blob in graph.inputs
         if not _resize(blob, found, 1).known
     ]
     if unknown:
         raise NetdefError(unknown)
+
+
+def _form(shape: Shape) -> str:
+    """``50xCx224x224``: what is known of a shape, and a letter for what is not."""
+    dims = shape.dims or (None,) * 4
+    letters = "NCHW" if len(dims) == 4 else "NABDEFGIJKLM"
+    return "x".join(letters[i] if size is None else str(size) for i, size in enumerate(dims[: len(letters)]))
 
 
 def _fixed(node: Node, mismatch: Mismatch, usual: int | None, wanted: int | None) -> Diagnostic:

@@ -16,6 +16,7 @@ from netdef.ir import Graph, Node, Param
 from netdef.ir.fill import fill
 from netdef.layers.record import Call, Value
 from netdef.targets.record import Recording, record
+from netdef.targets.torch.fuse import fuse
 from netdef.targets.torch.names import module_names
 
 
@@ -55,7 +56,9 @@ def build_module(
         root.add_module(name, child)
     _fill(graph, root, names, rng or np.random.default_rng(), torch.device(device))
     wanted = [blob.id for blob in graph.outputs] if outputs is None else list(outputs)
-    module = fx.GraphModule(root, _fx_graph(recording, names, wanted, with_loss), class_name="Net")
+    lowered = _fx_graph(recording, names, wanted, with_loss)
+    fuse(lowered, root, _axes(graph, names))
+    module = fx.GraphModule(root, lowered, class_name="Net")
     module.meta["inputs"] = {blob.id: value.name for blob, value in recording.inputs}
     module.meta["modules"] = names
     return module.train(graph.phase == "TRAIN").to(device)
@@ -124,6 +127,13 @@ def _fill(
                 values = fill(param.spec.filler, param.spec.shape.known_sizes(), rng)
                 made[param.id] = _parameter(param, torch.from_numpy(values).to(device))
             _assign(root.get_submodule(names[node.id]), _attribute(node, param), made[param.id], param)
+
+
+def _axes(graph: Graph, names: dict[str, str]) -> dict[str, int]:
+    """The number of axes of each parameter, by the name under which the FX graph reads it."""
+    return {
+        f"{names[node.id]}.{_attribute(node, param)}": param.spec.shape.rank for node in graph.nodes for param in node.params
+    }
 
 
 def _parameter(param: Param, values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from netdef.diagnostics import Source, has_errors
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema import read_message, read_source
-from netdef.schema.upgrade import needs_upgrade, upgrade_net, upgrade_solver
+from netdef.schema.upgrade import needs_upgrade, upgrade_inputs, upgrade_net, upgrade_solver
 from netdef.text import parse, print_document
 
 CORPUS = Path(__file__).parents[3].parent / "shared/corpus/dev"
@@ -129,6 +129,36 @@ def test_todays_nets_stay_as_they_are():
     document = parse(Source("n", "layer { name: 'a' }")).document
     assert not needs_upgrade(document)
     assert upgrade_net(document).document is document
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            (
+                "name: 'n' # n\ninput: 'a' # a\ninput: 'b'\ninput_dim: 1 input_dim: 2 input_dim: [3, 4, 5]"
+                " input_dim: 6 input_dim: 7 input_dim: 8 # end\nlayer { }"
+            ),
+            (
+                "name: 'n' layer { name: 'input' type: 'Input' top: 'a' top: 'b' input_param {"
+                " shape { dim: [1, 2, 3, 4] } shape { dim: [5, 6, 7, 8] } } } layer { }"
+            ),
+        ),
+        (
+            "input: 'a' input_shape { dim: 2 dim: 3 } layer { }",
+            "layer { name: 'input' type: 'Input' top: 'a' input_param { shape { dim: [2, 3] } } } layer { }",
+        ),
+        ("input: 'a' input_dim: 2", "input: 'a' input_dim: 2"),
+        ("input: 'a'", "input: 'a'"),
+        ("layer { }", "layer { }"),
+    ],
+    ids=["dims", "shape", "too few sizes", "no shape", "none"],
+)
+def test_inputs(old, new):
+    printed = print_document(upgrade_inputs(parse(Source("old", old)).document))
+    expected = text_format.Parse(new, pb.NetParameter())
+    assert text_format.Parse(printed, pb.NetParameter()) == expected
+    assert set(re.findall(r"#.*", old)) == set(re.findall(r"#.*", printed))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""How long does a training step take, against the same net hand-written in PyTorch?
+
+    python tests/benchmarks/bench_step.py [--nets lenet,cifar10_quick,alexnet] [--rounds 60] [--device cpu]
+
+Both sides have the same memory format (channels_last), the same update rule (SGD with momentum and weight decay, torch's
+fused kernel), the same batch, and take turns in one process; the figure is the median of the ratios of neighbouring
+turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence, the rate, the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netdef.solver.loop import Solver
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SHAPES = {"lenet": (64, 1, 28, 28), "cifar10_quick": (100, 3, 32, 32), "alexnet": (16, 3, 227, 227)}
+
+
+def solver(name: str, folder: Path, device: str) -> Solver:
+    """The example's net with constant data in the place of its database."""
+    text = (EXAMPLES / name / "train_val.prototxt").read_text()
+    sizes = " ".join(f"dim: {size}" for size in SHAPES[name])
+    data = f"""layer {{ name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {{
+      shape {{ {sizes} }} shape {{ dim: {SHAPES[name][0]} }}
+      data_filler {{ type: "constant" value: 0.5 }} data_filler {{ type: "constant" }} }} }}
+    """
+    (folder / "net.prototxt").write_text(data + text[text.index('layer {\n  name: "conv1"') :])
+    mode = "GPU" if device == "cuda" else "CPU"
+    (folder / "solver.prototxt").write_text(
+        f'net: "{folder}/net.prototxt" base_lr: 0.001 lr_policy: "inv" gamma: 0.0001 power: 0.75 momentum: 0.9 '
+        f"weight_decay: 0.0005 max_iter: 1000000 snapshot_after_train: false random_seed: 1 solver_mode: {mode}"
+    )
+    return Solver(folder / "solver.prototxt", device=device)
+
+
+class LeNet(nn.Module):
+    """As examples/lenet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 20, 5), nn.Conv2d(20, 50, 5)
+        self.ip1, self.ip2 = nn.Linear(800, 500), nn.Linear(500, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.conv1(x), 2, 2)
+        x = F.max_pool2d(self.conv2(x), 2, 2)
+        return self.ip2(F.relu(self.ip1(x.flatten(1))))
+
+
+class Cifar10Quick(nn.Module):
+    """As examples/cifar10_quick."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 32, 5, padding=2), nn.Conv2d(32, 32, 5, padding=2)
+        self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
+        self.ip1, self.ip2 = nn.Linear(1024, 64), nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(F.max_pool2d(self.conv1(x), 3, 2, ceil_mode=True))
+        x = F.avg_pool2d(F.relu(self.conv2(x)), 3, 2, ceil_mode=True)
+        x = F.avg_pool2d(F.relu(self.conv3(x)), 3, 2, ceil_mode=True)
+        return self.ip2(self.ip1(x.flatten(1)))
+
+
+class AlexNet(nn.Module):
+    """As examples/alexnet: two groups, LRN behind the first two ReLUs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 96, 11, 4), nn.Conv2d(96, 256, 5, padding=2, groups=2)
+        self.conv3, self.conv4 = nn.Conv2d(256, 384, 3, padding=1), nn.Conv2d(384, 384, 3, padding=1, groups=2)
+        self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
+        self.fc6, self.fc7, self.fc8 = nn.Linear(9216, 4096), nn.Linear(4096, 4096), nn.Linear(4096, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.local_response_norm(F.relu(self.conv1(x)), 5), 3, 2)
+        x = F.max_pool2d(F.local_response_norm(F.relu(self.conv2(x)), 5), 3, 2)
+        x = F.relu(self.conv4(F.relu(self.conv3(x))))
+        x = F.max_pool2d(F.relu(self.conv5(x)), 3, 2).flatten(1)
+        x = F.dropout(F.relu(self.fc6(x)), 0.5, self.training)
+        return self.fc8(F.dropout(F.relu(self.fc7(x)), 0.5, self.training))
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {"lenet": LeNet, "cifar10_quick": Cifar10Quick, "alexnet": AlexNet}
+
+
+def by_hand(name: str, device: str) -> Callable[[int], None]:
+    """A function that makes so many steps of a plain loop."""
+    model = MODELS[name]().to(device, memory_format=torch.channels_last)
+    weights = [p for n, p in model.named_parameters() if n.endswith("weight")]
+    biases = [p for n, p in model.named_parameters() if n.endswith("bias")]
+    groups = [{"params": weights, "lr": 0.001}, {"params": biases, "lr": 0.002}]
+    optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=0.0005, fused=True)
+    data = torch.full(SHAPES[name], 0.5)
+    label = torch.zeros(SHAPES[name][0], dtype=torch.long)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            x = data.clone().to(device, memory_format=torch.channels_last)
+            loss = F.cross_entropy(model(x), label.to(device))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    return steps
+
+
+def timed(steps: Callable[[int], None], count: int, device: str) -> float:
+    """Seconds for one step, the mean of `count`."""
+    start = time.perf_counter()
+    steps(count)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) / count
+
+
+def compare(name: str, rounds: int, device: str) -> None:
+    """Print the medians of both sides and of their ratio."""
+    with tempfile.TemporaryDirectory() as folder, solver(name, Path(folder), device) as ours:
+        sides = ours.step, by_hand(name, device)
+        for side in sides:
+            side(5)
+        count = max(1, round(0.05 / timed(sides[1], 3, device)))
+        pairs = []
+        for turn in range(rounds):
+            order = sides if turn % 2 else sides[::-1]
+            seconds = {side: timed(side, count, device) for side in order}
+            pairs.append((seconds[sides[0]], seconds[sides[1]]))
+    a, b = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
+    ratio = statistics.median(x / y for x, y in pairs)
+    print(f"{name:14} netdef {a:8.3f} ms   by hand {b:8.3f} ms   ratio {ratio:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nets", default="lenet,cifar10_quick")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} turns a side")
+    for name in args.nets.split(","):
+        compare(name, args.rounds, args.device)
+
+
+if __name__ == "__main__":
+    main()
