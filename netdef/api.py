@@ -38,7 +38,8 @@ def load_net(
     Args:
         path: a net in protobuf text.
         phase: TRAIN or TEST; the net's own `state` if None, TEST where it states none.
-        level, stages: Caffe's NetState.
+        level: Caffe's NetState's.
+        stages: Caffe's NetState's.
         shapes: sizes of blobs, where the database that would tell them is not there (None in them: not known).
 
     Raises:

@@ -99,7 +99,7 @@ def _run() -> int:
     except MemoryError:
         show([error("ND0017", "out of memory", help="a smaller batch_size with a larger iter_size needs less")])
         return FAILED
-    except Exception as bug:  # noqa: BLE001  the outermost boundary: whatever slips through is a bug of netdef
+    except Exception as bug:  # the outermost boundary: whatever slips through is a bug of netdef
         show([error("ND0001", f"a bug in netdef: {type(bug).__name__}: {bug}", help=_BUG_HELP)])
         if os.environ.get("NETDEF_DEBUG"):
             traceback.print_exc()

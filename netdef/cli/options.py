@@ -13,20 +13,17 @@ from netdef.ir import Phase, Shape
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class ShapeType(click.ParamType):
-    """``BLOB=NxCxHxW``, a ``?`` standing for a size that is not known."""
+def parse_shape(text: str) -> tuple[str, Shape]:
+    """Read ``BLOB=NxCxHxW``, a ``?`` standing for a size that is not known."""
+    name, _, sizes = text.rpartition("=")
+    parts = sizes.replace(",", "x").split("x")
+    if not name or not all(part == "?" or (part.isascii() and part.isdecimal()) for part in parts):
+        raise click.BadParameter(f"{text!r} is not of the form data=64x3x227x227")
+    return name, Shape(tuple(None if part == "?" else int(part) for part in parts))
 
-    name = "BLOB=NxCxHxW"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Shape]:
-        """Split the name from the sizes, and the sizes from each other."""
-        name, _, sizes = str(value).rpartition("=")
-        parts = sizes.replace(",", "x").split("x")
-        if not name or not all(part == "?" or (part.isascii() and part.isdecimal()) for part in parts):
-            self.fail(f"{value!r} is not of the form data=64x3x227x227", param, ctx)
-        return name, Shape(tuple(None if part == "?" else int(part) for part in parts))
+def _parse_shapes(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, Shape], ...]:
+    return tuple(map(parse_shape, texts))
 
 
 def state_options(function: _F) -> _F:
@@ -36,13 +33,15 @@ def state_options(function: _F) -> _F:
     )
     decorated = click.option("--level", default=0, help="The net's level.", show_default=True)(decorated)
     phase = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
-    return cast(_F, click.option("--phase", type=phase, help="The net's phase.")(decorated))
+    return click.option("--phase", type=phase, help="The net's phase.")(decorated)
 
 
 def shape_option(function: _F) -> _F:
     """Add `--shape`, for sizes that only a database would tell."""
     help = "A blob's shape, where its database is not there: data=64x3x227x227; may be repeated."
-    return cast(_F, click.option("--shape", "shapes", type=ShapeType(), multiple=True, help=help)(function))
+    return click.option("--shape", "shapes", metavar="BLOB=NxCxHxW", callback=_parse_shapes, multiple=True, help=help)(
+        function
+    )
 
 
 def net_options(

@@ -17,7 +17,7 @@ from netdef.data.reader import Labels, Reader, Shard, Ticket, Work
 from netdef.diagnostics import Span
 from netdef.ir import Phase
 from netdef.layers.base import Layer
-from netdef.layers.data import Data, DummyData, HDF5Data, ImageData, MemoryData
+from netdef.layers.data import Data, DummyData, HDF5Data, ImageData, MemoryData, WindowData
 
 State = dict[str, int]
 """Where a source stands: all that an exact resume needs, in whole numbers (JSON)."""
@@ -147,10 +147,14 @@ def _reader(layer: Layer, phase: Phase, base_dir: Path | None, labels: Labels) -
         from netdef.data.hdf5 import Hdf5Reader
 
         return Hdf5Reader.open(layer, base_dir)
+    if isinstance(layer, WindowData):
+        from netdef.data.windows import WindowReader
+
+        return WindowReader.open(layer, phase, base_dir, labels)
     if isinstance(layer, DummyData):
         return DummyReader(layer)
     help = "use Data, ImageData or HDF5Data"
-    raise BadData("ND0560", f"netdef cannot read a {layer.type} layer's source yet", help=help)
+    raise BadData("ND0560", f"a {layer.type} layer has no source that netdef reads", help=help)
 
 
 def _whole(state: Mapping[str, int], key: str) -> int:

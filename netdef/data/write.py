@@ -34,6 +34,8 @@ def write_lmdb(path: Path, records: Iterable[Record]) -> int:
         raise BadData("ND0581", f"{path}: {fault.strerror}", failed=True) from fault
     try:
         count = _fill(temporary, records)
+        if not count:
+            raise BadData("ND0504", f"{path}: no records to write")
         (temporary / "lock.mdb").unlink(missing_ok=True)
         temporary.chmod(0o755)
         temporary.rename(path)

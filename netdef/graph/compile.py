@@ -51,9 +51,7 @@ def _graph(draft: Draft) -> Graph:
     read = {blob.id for node in draft.nodes for blob in node.bottoms}
     tops = [blob for node in draft.nodes for blob in node.tops]
     # Caffe keeps the blobs that nobody read in a std::set, so that net outputs come in the order of their names.
-    outputs = sorted(
-        (b for b in tops if b.id not in read and b.name != AUTOMATIC), key=lambda b: b.name.encode()
-    )
+    outputs = sorted((b for b in tops if b.id not in read and b.name != AUTOMATIC), key=lambda b: b.name.encode())
     return Graph(
         draft.message.name,
         draft.phase,

@@ -41,8 +41,7 @@ def decode(draft: Draft) -> Draft:
     """Decode every layer; an unknown type is an error that names the nearest known one."""
     ids = _ids(draft)
     written = tuple(
-        replaced(layer, id=id, layer=_decode_one(draft, layer))
-        for layer, id in zip(draft.written, ids, strict=True)
+        replaced(layer, id=id, layer=_decode_one(draft, layer)) for layer, id in zip(draft.written, ids, strict=True)
     )
     return draft.having(written=written)
 
@@ -63,14 +62,10 @@ def _reject_type(draft: Draft, written: Written) -> None:
     name, where = written.message.type, written.where
     if not name:
         message = f'layer "{written.message.name}" has no type'
-        draft.found.append(
-            error("ND0301", message, span=where.span, help='add `type: "Convolution"`, for example')
-        )
+        draft.found.append(error("ND0301", message, span=where.span, help='add `type: "Convolution"`, for example'))
         return
     known = nearest(name, registry())
-    help = (
-        f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
-    )
+    help = f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
     draft.found.append(error("ND0301", f'unknown layer type "{name}"', span=where.field("type"), help=help))
 
 

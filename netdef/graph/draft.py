@@ -12,7 +12,6 @@ from netdef.layers import Layer
 from netdef.schema.where import Where
 
 
-
 class Probed(Protocol):
     """What a data layer's source tells of itself."""
 

@@ -14,18 +14,14 @@ from netdef.layers import Layer
 def weigh(draft: Draft) -> Draft:
     """Give every top its loss weight: as written, else 1 for the first top of a loss layer and 0 for others."""
     pairs = zip(draft.written, draft.nodes, strict=True)
-    return draft.having(
-        nodes=tuple(replace(node, loss_weights=_weights(draft, layer, node)) for layer, node in pairs)
-    )
+    return draft.having(nodes=tuple(replace(node, loss_weights=_weights(draft, layer, node)) for layer, node in pairs))
 
 
 def _weights(draft: Draft, layer: Written, node: Node) -> tuple[float, ...]:
     stated = tuple(layer.message.loss_weight)
     count = len(node.tops)
     if len(stated) > count or (stated and len(stated) < count and not cast(Layer, node.layer).is_loss):
-        message = (
-            f'"{node.id}" has {count} tops and {len(stated)} `loss_weight`; give none, or one for each top'
-        )
+        message = f'"{node.id}" has {count} tops and {len(stated)} `loss_weight`; give none, or one for each top'
         draft.found.append(error("ND0309", message, span=layer.where.field("loss_weight")))
     if not stated and cast(Layer, node.layer).is_loss:
         stated = (1.0,)
@@ -51,7 +47,8 @@ def propagate(draft: Draft) -> Draft:
 def _ways(draft: Draft, layer: Written, node: Node, flowing: set[str]) -> tuple[bool, ...]:
     stated = tuple(layer.message.propagate_down)
     if stated and len(stated) != len(node.bottoms):
-        message = f'"{node.id}" has {len(node.bottoms)} bottoms and {len(stated)} `propagate_down`; give none, or one for each'
+        counts = f"{len(node.bottoms)} bottoms and {len(stated)} `propagate_down`"
+        message = f'"{node.id}" has {counts}; give none, or one for each'
         draft.found.append(error("ND0310", message, span=layer.where.field("propagate_down")))
         stated = ()
     forced = draft.message.force_backward

@@ -33,9 +33,7 @@ def _sizes(draft: Draft) -> list[tuple[int, ...]]:
             )
         return [tuple(shape.dim) for shape in net.input_shape]
     if len(net.input_dim) not in (0, 4 * count):
-        message = (
-            f"{count} `input` fields need {4 * count} `input_dim` (four each), found {len(net.input_dim)}"
-        )
+        message = f"{count} `input` fields need {4 * count} `input_dim` (four each), found {len(net.input_dim)}"
         _reject(draft, "input_dim", message)
     dims = tuple(net.input_dim)
     return [dims[i : i + 4] for i in range(0, len(dims), 4)]

@@ -33,8 +33,7 @@ class _Inference:
         shapes = tuple(blob.shape for blob in bottoms)
         found = self._shapes(node, bottoms, shapes)
         tops = tuple(
-            replace(blob, shape=self._supply(node, blob, shape))
-            for blob, shape in zip(node.tops, found, strict=True)
+            replace(blob, shape=self._supply(node, blob, shape)) for blob, shape in zip(node.tops, found, strict=True)
         )
         node = replace(node, bottoms=bottoms, tops=tops)
         if not self._failed(node):
@@ -82,9 +81,7 @@ class _Inference:
         """A supplied shape whose blob is not in the net is a mistake."""
         for name in self.draft.options.shapes:
             if name not in self.supplied:
-                self.draft.found.append(
-                    error("ND0312", f'--shape names "{name}", which is no blob of the net')
-                )
+                self.draft.found.append(error("ND0312", f'--shape names "{name}", which is no blob of the net'))
 
     def _failed(self, node: Node) -> bool:
         """Whether the layer was refused, so that asking it for parameters makes no sense."""
@@ -96,9 +93,7 @@ class _Inference:
             span, label = node.places.bottoms[mismatch.bottom] or span, str(bottoms[mismatch.bottom].shape)
         labels = self._origin(node, bottoms, mismatch.other)
         help = mismatch.help or self._hint(bottoms, mismatch)
-        self.draft.found.append(
-            error(mismatch.code, str(mismatch), span=span, label=label, labels=labels, help=help)
-        )
+        self.draft.found.append(error(mismatch.code, str(mismatch), span=span, label=label, labels=labels, help=help))
 
     def _origin(self, node: Node, bottoms: tuple[Blob, ...], other: int | None) -> tuple[Label, ...]:
         """A label at the other bottom: its shape, and the layer that it comes from."""

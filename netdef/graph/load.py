@@ -1,4 +1,4 @@
-"""From a file to its Graph: read, parse, upgrade, bind, compile; what `load_net`, `check` and every other command do."""
+"""From a file to its Graph: read, parse, upgrade, bind, compile."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def check_bound(bound: Bound[pb.NetParameter], options: Options) -> Checked:
         return Checked(bound, (), bound.diagnostics)
     states = _states(bound, options)
     compiled = [
-        compile_net(bound.message, bound.where, replace(options, phase=phase, stages=stages)) for phase, stages in states
+        compile_net(bound.message, bound.where, replace(options, phase=phase, stages=stages))
+        for phase, stages in states
     ]
     graphs = tuple(one.graph for one in compiled if one.graph)
     return Checked(bound, graphs, (*bound.diagnostics, *_merged(compiled)))

@@ -65,7 +65,9 @@ class Sharing:
         else:
             agrees = merge(mine, theirs) is not None
         if not agrees:
-            message = f'parameter "{param.shared_name}" is {mine} here and {theirs} in "{owner.written.id}", which owns it'
+            message = (
+                f'parameter "{param.shared_name}" is {mine} here and {theirs} in "{owner.written.id}", which owns it'
+            )
             self._reject_shared(
                 written,
                 index,
@@ -77,13 +79,9 @@ class Sharing:
 
     def _reject_multiplier(self, written: Written, index: int, owner: _Owner, name: str) -> None:
         message = f'`{name}` of the shared parameter "{owner.param.shared_name}" differs from its owner\'s'
-        self._reject_shared(
-            written, index, owner, "ND0314", message, f"state `{name}` once, or the same in both"
-        )
+        self._reject_shared(written, index, owner, "ND0314", message, f"state `{name}` once, or the same in both")
 
-    def _reject_shared(
-        self, written: Written, index: int, owner: _Owner, code: str, message: str, help: str
-    ) -> None:
+    def _reject_shared(self, written: Written, index: int, owner: _Owner, code: str, message: str, help: str) -> None:
         place = owner.written.where.name("param", owner.index)
         labels = (Label(place, "the owner"),) if place else ()
         span = written.where.name("param", index)

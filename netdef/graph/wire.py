@@ -82,10 +82,8 @@ class _Wiring:
                 "ND0303",
                 f'"{name}" is written by two layers, "{first.message.name}" and "{layer.message.name}"',
                 span=layer.where.field("top", index),
-                labels=_label(
-                    first.where.field("top", list(first.message.top).index(name)), "written here first"
-                ),
-                help="give one of them another name; in place works only when the bottom at the same index has the name",
+                labels=_label(first.where.field("top", list(first.message.top).index(name)), "written here first"),
+                help="give one of them another name; in place, the bottom at the same index must have the name",
             )
         )
 

@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 
 
 def fill(filler: Filler, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """A float32 array of `shape` filled as Caffe's `filler` says, with Caffe's distributions but not its random stream."""
+    """A float32 array of `shape`, filled by Caffe's definition of `filler`, but not from its random stream."""
     return _FILLERS[filler.type](filler, shape, rng)
 
 

@@ -26,6 +26,4 @@ def _verify_node(node: Node, written: set[str]) -> None:
     assert len(node.propagate) == len(node.bottoms)
     shapes = node.layer.infer(tuple(blob.shape for blob in node.bottoms))
     for blob, shape in zip(node.tops, shapes, strict=True):
-        assert merge(blob.shape, shape) is not None, (
-            f"{node.id}: {blob.id} is {blob.shape}, the rule says {shape}"
-        )
+        assert merge(blob.shape, shape) is not None, f"{node.id}: {blob.id} is {blob.shape}, the rule says {shape}"

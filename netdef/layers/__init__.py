@@ -1,4 +1,4 @@
-"""Floor 4: one class for each layer type of Caffe, with its rules side by side. Importing this registers all of them."""
+"""Floor 4: one class for each layer type of Caffe, its rules side by side. Importing this registers all of them."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""Where blobs come from: the data layers, Input and Parameter. Their tops enter the graph from outside, but Parameter's."""
+"""Where do blobs come from? Data layers and Input, whose tops enter the graph from outside, and Parameter."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ class Transform:
             block.reject("ND0470", "`mean_file` and `mean_value` cannot both be given", "mean_value")
         if m.force_color and m.force_gray:
             block.reject("ND0471", "`force_color` and `force_gray` cannot both be set", "force_gray")
-        return cls(
-            m.scale, m.mirror, m.crop_size, m.mean_file, tuple(m.mean_value), m.force_color, m.force_gray
-        )
+        return cls(m.scale, m.mirror, m.crop_size, m.mean_file, tuple(m.mean_value), m.force_color, m.force_gray)
 
     def cut(self, shape: Shape) -> Shape:
         """The shape of a batch (N, C, H, W) after the crop."""
@@ -78,8 +76,7 @@ class Input(Source):
     def decode(cls, block: Block) -> Self:
         """Read `input_param`: no shape, one for all tops, or one for each."""
         shapes = tuple(
-            decode_shape(block.sub("input_param"), "shape", i)
-            for i in range(len(block.message.input_param.shape))
+            decode_shape(block.sub("input_param"), "shape", i) for i in range(len(block.message.input_param.shape))
         )
         if len(shapes) not in (0, 1, block.num_tops):
             block.reject(
@@ -155,9 +152,7 @@ class ImageData(Source):
         p = block.sub("image_data_param")
         m = p.message
         if not m.source:
-            block.reject(
-                "ND0473", "an ImageData layer needs `image_data_param { source: … }`", "image_data_param"
-            )
+            block.reject("ND0473", "an ImageData layer needs `image_data_param { source: … }`", "image_data_param")
         if bool(m.new_height) != bool(m.new_width):
             p.reject("ND0474", "`new_height` and `new_width` go together; only one is given")
         return cls(
@@ -247,9 +242,7 @@ class HDF5Data(Source):
         """Read `hdf5_data_param`."""
         p = block.sub("hdf5_data_param")
         if not p.message.source:
-            block.reject(
-                "ND0473", "an HDF5Data layer needs `hdf5_data_param { source: … }`", "hdf5_data_param"
-            )
+            block.reject("ND0473", "an HDF5Data layer needs `hdf5_data_param { source: … }`", "hdf5_data_param")
         if block.message.HasField("transform_param"):
             block.reject("ND0476", "HDF5Data does not transform its data", "transform_param")
         return cls(p.message.source, p.positive("batch_size"), p.message.shuffle, tuple(block.message.top))
@@ -278,8 +271,8 @@ class MemoryData(Source):
     def decode(cls, block: Block) -> Self:
         """Read `memory_data_param`; all four sizes are required."""
         p = block.sub("memory_data_param")
-        sizes = (p.positive(name) for name in ("batch_size", "channels", "height", "width"))
-        return cls(*sizes, Transform.decode(block.sub("transform_param")))
+        batch_size, channels, height, width = map(p.positive, ("batch_size", "channels", "height", "width"))
+        return cls(batch_size, channels, height, width, Transform.decode(block.sub("transform_param")))
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """Known from the fields alone."""
@@ -302,9 +295,7 @@ class DummyData(Source):
         p = block.sub("dummy_data_param")
         m = p.message
         if len(m.data_filler) not in (0, 1, block.num_tops):
-            p.reject(
-                "ND0477", f"{block.num_tops} tops need no, 1 or {block.num_tops} data_fillers", "data_filler"
-            )
+            p.reject("ND0477", f"{block.num_tops} tops need no, 1 or {block.num_tops} data_fillers", "data_filler")
         fillers = tuple(decode_filler(p.sub("data_filler", i)) for i in range(len(m.data_filler)))
         return cls(_dummy_shapes(p), _spread(fillers or (Filler(),), block.num_tops))
 
@@ -351,9 +342,7 @@ def decode_shape(block: Block, name: str, index: int = 0) -> Shape:
     if any(size < 0 for size in dims):
         block.reject("ND0478", f"a size cannot be negative: {'x'.join(map(str, dims))}", name, index)
     elif (shape.count() or 0) > MAX_COUNT:
-        block.reject(
-            "ND0479", f"{shape} has {shape.count()} elements; a blob holds {MAX_COUNT} at most", name, index
-        )
+        block.reject("ND0479", f"{shape} has {shape.count()} elements; a blob holds {MAX_COUNT} at most", name, index)
     return shape
 
 
@@ -368,14 +357,10 @@ def _dummy_shapes(block: Block) -> tuple[Shape, ...]:
     else:
         sizes = (m.num, m.channels, m.height, m.width)
         if len({len(column) for column in sizes}) > 1 or not m.num:
-            block.reject(
-                "ND0477", "DummyData needs `shape`, or as many `num` as `channels`, `height` and `width`"
-            )
+            block.reject("ND0477", "DummyData needs `shape`, or as many `num` as `channels`, `height` and `width`")
         shapes = tuple(Shape(row) for row in zip(*sizes, strict=False))
     if len(shapes) not in (1, block.num_tops):
-        block.reject(
-            "ND0477", f"{block.num_tops} tops need 1 or {block.num_tops} shapes, found {len(shapes)}", "shape"
-        )
+        block.reject("ND0477", f"{block.num_tops} tops need 1 or {block.num_tops} shapes, found {len(shapes)}", "shape")
     return _spread(shapes or (UNKNOWN,), block.num_tops)
 
 

@@ -300,7 +300,8 @@ def _onnx_stochastic(g: OnnxBuilder, x: Value, windows: Windows) -> Value:
     """What it does in TEST: the sum of squares over the sum, the latter kept from 0 by FLT_MIN as in Caffe."""
     if g.phase == "TRAIN":
         raise Unsupported("STOCHASTIC pooling draws at random in TRAIN", help="export the net with phase TEST")
-    (squares,) = _onnx_pool(g, "AveragePool", g.op("Mul", x, x), windows)
+    square = Value(g.op("Mul", x, x).name, x.shape)
+    (squares,) = _onnx_pool(g, "AveragePool", square, windows)
     (sums,) = _onnx_pool(g, "AveragePool", x, windows)
     top = g.op("Div", squares, g.op("Add", sums, g.scalar(1.1754943508222875e-38)))
     return _with_empty(g, top, windows, (x.shape[2], x.shape[3]), 0.0)

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a file, be it a net or a solver; a solver and the nets it names are checked together."""
+"""What is wrong with a file, net or solver? A solver and the nets it names are checked together."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def _distinct(config: SolverConfig | None) -> Iterator[NetChoice]:
             yield plain
 
 
-def _check_choice(
-    choice: NetChoice, bound: Bound[pb.SolverParameter], solver: Source, options: Options
-) -> Findings:
+def _check_choice(choice: NetChoice, bound: Bound[pb.SolverParameter], solver: Source, options: Options) -> Findings:
     options = replace(options, phase=choice.phase, level=choice.level, stages=choice.stages)
     if choice.path is None:
         options = replace(options, path=solver.name, probe=prober(solver.name))

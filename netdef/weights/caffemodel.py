@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,7 +49,8 @@ def write_caffemodel(path: PathLike, net_name: str, layers: Iterable[LayerWeight
     with reported(path), replacing(path) as stream:
         stream.write(NetParameter(name=net_name).SerializeToString())
         for layer in layers:
-            _write_layer(stream, layer)
+            head = Layer(name=layer.name, type=layer.type).SerializeToString()
+            write_layer(stream, head, layer.blobs, layer.diffs)
 
 
 def write_mean(path: PathLike, data: Floats) -> None:
@@ -134,11 +135,12 @@ def _integer(field: Field) -> int:
     return field.value
 
 
-def _write_layer(stream: BinaryIO, layer: LayerWeights) -> None:
-    diffs = layer.diffs or (None,) * len(layer.blobs)
-    blobs = [blob.encode(data, diff) for data, diff in zip(layer.blobs, diffs, strict=True)]
+def write_layer(
+    stream: BinaryIO, head: bytes, arrays: Sequence[Floats], diffs: Sequence[Floats | None] = ()
+) -> None:
+    """Write one layer of a NetParameter: `head` holds its fields other than the arrays, serialised."""
+    blobs = [blob.encode(data, diff) for data, diff in zip(arrays, diffs or (None,) * len(arrays), strict=True)]
     sizes = [blob.size_bytes(pieces) for pieces in blobs]
-    head = Layer(name=layer.name, type=layer.type).SerializeToString()
     heads = [header(Layer.BLOBS_FIELD_NUMBER, size) for size in sizes]
     total = len(head) + sum(sizes) + sum(map(len, heads))
     stream.write(header(NetParameter.LAYER_FIELD_NUMBER, total) + head)

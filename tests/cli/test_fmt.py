@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,10 @@ def test_file_that_cannot_be_written(ugly: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_no_files_is_wrong_usage() -> None:
     assert _fmt().exit_code == 2
+
+
+def test_neither_torch_nor_onnx_is_imported() -> None:
+    program = (
+        "import sys; import netdef.cli.fmt, netdef.cli.explain; sys.exit(bool({'torch', 'onnx'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -16,7 +16,7 @@ from netdef.data.reader import Shard
 from netdef.data.source import open_source
 from netdef.ir import Filler, Shape
 from netdef.layers.base import Layer
-from netdef.layers.data import DummyData, MemoryData, Transform, WindowData
+from netdef.layers.data import DummyData, Input, MemoryData, Transform, WindowData
 from tests.data.build import (
     Refused,
     data_layer,
@@ -180,7 +180,8 @@ BAD = {
     "skips all": (image_layer("list.txt", rand_skip=9), "a.png 1\n", "ND0532"),
     "no HDF5 file": (hdf5_layer("list.txt"), "nowhere.h5", "ND0501"),
     "not an HDF5 file": (hdf5_layer("list.txt"), "list.txt", "ND0540"),
-    "window data": (WindowData("w", 1, 4, 0.5, 0.5, 0.25, 0, "warp", False, "", Transform()), "", "ND0560"),
+    "no source": (Input((Shape.of(1),)), "", "ND0560"),
+    "no window file": (WindowData("w", 1, 4, 0.5, 0.5, 0.25, 0, "warp", False, "", Transform()), "", "ND0501"),
     "no database": (data_layer("nowhere"), "", "ND0501"),
     "no mean file": (data_layer("db", mean_file="nowhere"), "", "ND0501"),
     "a bad mean file": (data_layer("db", mean_file="list.txt"), b"\xff\xff", "ND0521"),

@@ -43,7 +43,9 @@ def test_agrees_with_caffe(case: dict[str, Any], weights: str) -> None:
     torch.stack([(blobs[name] * diff).sum() for name, diff in diffs.items()]).sum().backward()
     for name, expected in group(held, "bottomdiff").items():
         grad = inputs[name].grad
-        assert_close(torch.zeros_like(inputs[name]) if grad is None else grad, expected, tolerance, f"bottomdiff {name}")
+        assert_close(
+            torch.zeros_like(inputs[name]) if grad is None else grad, expected, tolerance, f"bottomdiff {name}"
+        )
     for key, expected in group(held, "paramdiff").items():
         layer, _, index = key.rpartition(".")
         param = graph.layers[layer].params[int(index)]

@@ -53,7 +53,8 @@ def test_probe_completes_what_the_layer_declares() -> None:
 def test_clash_shows_both_shapes_and_their_origin() -> None:
     text = (
         'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 64 dim: 1 dim: 112 dim: 112 } } }\n'
-        'layer { name: "pool1" type: "Pooling" bottom: "x" top: "pool1" pooling_param { kernel_size: 3 stride: 2 pad: 1 } }\n'
+        'layer { name: "pool1" type: "Pooling" bottom: "x" top: "pool1"'
+        " pooling_param { kernel_size: 3 stride: 2 pad: 1 } }\n"
         'layer { name: "conv2" type: "Convolution" bottom: "x" top: "conv2"\n'
         "  convolution_param { num_output: 1 kernel_size: 3 stride: 2 pad: 1 } }\n"
         'layer { name: "sum" type: "Eltwise" bottom: "pool1" bottom: "conv2" top: "sum" }\n'

@@ -37,14 +37,16 @@ def test_shared_shapes_must_agree() -> None:
 
 def test_permissive_sharing_asks_for_equal_counts() -> None:
     small = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }\n'
-    text = small + fc("a", "x", 'param { name: "w" }', 4) + fc("b", "a", 'param { name: "w" share_mode: PERMISSIVE }', 6)
+    owner = fc("a", "x", 'param { name: "w" }', 4)
+    text = small + owner + fc("b", "a", 'param { name: "w" share_mode: PERMISSIVE }', 6)
     net = graph(text)
     assert net.layers["b"].params[0].id == "a.weight"
 
 
 def test_multipliers_that_differ() -> None:
     found = finding(
-        INPUT + fc("a", "x", 'param { name: "w" lr_mult: 1 }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }'), "ND0314"
+        INPUT + fc("a", "x", 'param { name: "w" lr_mult: 1 }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }'),
+        "ND0314",
     )
     assert "`lr_mult`" in found.message
 
@@ -72,7 +74,8 @@ def test_gradient_stops_where_told() -> None:
     frozen = "param { lr_mult: 0 } param { lr_mult: 0 }"
     net = graph(INPUT + fc("a", "x", frozen) + fc("b", "a"))
     assert net.layers["b"].propagate == (False,)
-    assert "2 `propagate_down`" in finding(INPUT + fc("a", "x", "propagate_down: true propagate_down: true"), "ND0310").message
+    text = INPUT + fc("a", "x", "propagate_down: true propagate_down: true")
+    assert "2 `propagate_down`" in finding(text, "ND0310").message
 
 
 def test_force_backward_reaches_the_inputs_but_not_labels() -> None:

@@ -36,7 +36,7 @@ def test_unknown_bottom_names_the_nearest() -> None:
 def test_bottom_of_the_other_phase() -> None:
     text = (
         'layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 } } include { phase: TRAIN } }'
-        + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }'
+        'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }'
     )
     found = finding(text, "ND0302", Options(phase="TEST"))
     assert found.help == ('the layer that writes it, "data", takes no part in phase TEST',)
@@ -46,7 +46,7 @@ def test_bottom_of_the_other_phase() -> None:
 def test_bottom_written_later() -> None:
     text = (
         'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }\n'
-        + 'layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+        'layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
     )
     found = next(d for d in compiled(text).diagnostics if d.code == "ND0302")
     assert found.help == ("move the layer that writes it up",)

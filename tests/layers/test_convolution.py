@@ -13,7 +13,9 @@ from tests.layer_decoding import decode, made, shapes
 CONV = 'type: "Convolution" bottom: "x" top: "y" convolution_param'
 DECONV = 'type: "Deconvolution" bottom: "x" top: "y" convolution_param'
 IM2COL = 'type: "Im2col" bottom: "x" top: "y" convolution_param'
-TWO = 'type: "Convolution" bottom: "a" bottom: "b" top: "ya" top: "yb" convolution_param { num_output: 4 kernel_size: 3 }'
+TWO = (
+    'type: "Convolution" bottom: "a" bottom: "b" top: "ya" top: "yb" convolution_param { num_output: 4 kernel_size: 3 }'
+)
 
 SHAPES = [
     ("plain", f"{CONV} {{ num_output: 4 kernel_size: 3 }}", "2x3x8x9", "2x4x6x7"),
@@ -75,7 +77,12 @@ def test_cost(text: str, bottom: str, expected: int | None) -> None:
 
 
 MISMATCHES = [
-    (f"{CONV} {{ num_output: 4 kernel_size: 7 }}", "2x3x8x6", "ND0410", "reaches over 7 at axis 3, the input has only 6"),
+    (
+        f"{CONV} {{ num_output: 4 kernel_size: 7 }}",
+        "2x3x8x6",
+        "ND0410",
+        "reaches over 7 at axis 3, the input has only 6",
+    ),
     (f"{CONV} {{ num_output: 4 kernel_size: 9 pad: 1 }}", "2x3x?x6", "ND0410", "the input has only 6 + 2 * 1"),
     (f"{CONV} {{ num_output: 4 kernel_size: 3 dilation: 4 }}", "2x3x8x8", "ND0410", "reaches over 9 at axis 2"),
     (f"{CONV} {{ num_output: 4 kernel_size: 3 group: 2 }}", "2x3x8x8", "ND0409", "has 3 channels, which `group: 2`"),
@@ -113,9 +120,13 @@ REFUSED = [
     (f"{CONV} {{ num_output: 4000000000 kernel_size: 3 }}", "ND0404", "4000000000", "`num_output` is 4000000000"),
     (f"{CONV} {{ num_output: 4 group: 0 kernel_size: 3 }}", "ND0401", "0", "`group` must be at least 1"),
     (f"{CONV} {{ num_output: 4 group: 3 kernel_size: 3 }}", "ND0409", "3", "`group` 3 does not divide `num_output` 4"),
-    ('type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 4 kernel_size: 1 '
-     'weight_filler { type: "xavjer" } }', "ND0403", '"xavjer"', "unknown filler type"),
-]  # fmt: skip
+    (
+        f'{CONV} {{ num_output: 4 kernel_size: 1 weight_filler {{ type: "xavjer" }} }}',
+        "ND0403",
+        '"xavjer"',
+        "unknown filler type",
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "code", "spot", "message"), REFUSED)

@@ -63,7 +63,7 @@ REFUSED = [
     (f"{IP} {{ num_output: 4000000000 }}", "ND0404", "4000000000", "more than the 2147483647"),
     (f"{EMBED} {{ num_output: 3 input_dim: 0 }}", "ND0401", "0", "`input_dim` must be at least 1, found 0"),
     (f"{EMBED} {{ num_output: 3 }}", "ND0405", "embed_param", "`input_dim` is missing"),
-    (f'{IP} {{ num_output: 3 weight_filler {{ sparse: 2 }} }}', "ND0402", "2", '"gaussian" alone'),
+    (f"{IP} {{ num_output: 3 weight_filler {{ sparse: 2 }} }}", "ND0402", "2", '"gaussian" alone'),
 ]
 
 

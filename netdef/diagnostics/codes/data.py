@@ -172,6 +172,23 @@ The message names the list's line and the path that was tried.""",
 than that.""",
     ),
     Page(
+        "ND0533",
+        "a window file is damaged",
+        """\
+A window file lists for each image: `#` and its number, the path, channels, height, width, the number
+of windows, and for each window label, overlap with the nearest object, x1, y1, x2, y2 (pixels, the
+last ones within the window):
+
+    # 0
+    images/street.jpg
+    3 480 640
+    2
+    7 0.91 10 20 110 220
+    0 0.05 300 20 380 90
+
+Each window lies in its image.""",
+    ),
+    Page(
         "ND0540",
         "an HDF5 file cannot be read",
         """\
@@ -230,7 +247,7 @@ the command line use Data, HDF5Data or ImageData.""",
     ),
     Page(
         "ND0560",
-        "this kind of source cannot be read yet",
+        "this layer has no source that netdef reads",
         """\
 The layer is known, so that a net with it can be checked and exported, but its data can't be read.
 Use a Data, ImageData or HDF5Data layer for training.""",

@@ -177,4 +177,13 @@ from there. The same code stands for an extension that names no weight format: u
 Protobuf in C++ reads messages of up to 2 GiB, so that Caffe cannot load a longer `.caffemodel`.
 netdef can. For Caffe write HDF5 (`.caffemodel.h5`, or `snapshot_format: HDF5` in the solver).""",
     ),
+    Page(
+        "ND0618",
+        "an old weight file's settings cannot all be upgraded",
+        """\
+`netdef upgrade old.caffemodel -o new.caffemodel` rewrites a file of 2013 or 2014 in today's layout. A
+`.caffemodel` holds, beside its arrays, the settings of its layers (kernel sizes, bottoms and tops).
+Here they use types or fields that Caffe never had: those of a fork. They are left out, while names,
+types and arrays are whole, which is all that loading weights needs.""",
+    ),
 )

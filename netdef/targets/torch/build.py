@@ -19,7 +19,6 @@ from netdef.targets.record import Recording, record
 from netdef.targets.torch.fuse import fuse
 from netdef.targets.torch.names import module_names
 
-
 _KEPT = frozenset({"placeholder", "output", "call_module"})
 """FX operations that stay though nothing reads them: a module may keep statistics or a recurrent state."""
 
@@ -116,9 +115,7 @@ def _construct(call: Call) -> nn.Module:
         return kind(*call.args, **kwargs)
 
 
-def _fill(
-    graph: Graph, root: nn.Module, names: dict[str, str], rng: np.random.Generator, device: torch.device
-) -> None:
+def _fill(graph: Graph, root: nn.Module, names: dict[str, str], rng: np.random.Generator, device: torch.device) -> None:
     """Give every node's submodule its parameters, a shared one to all that share it."""
     made: dict[str, Tensor] = {}
     for node in graph.nodes:
@@ -132,7 +129,9 @@ def _fill(
 def _axes(graph: Graph, names: dict[str, str]) -> dict[str, int]:
     """The number of axes of each parameter, by the name under which the FX graph reads it."""
     return {
-        f"{names[node.id]}.{_attribute(node, param)}": param.spec.shape.rank for node in graph.nodes for param in node.params
+        f"{names[node.id]}.{_attribute(node, param)}": param.spec.shape.rank
+        for node in graph.nodes
+        for param in node.params
     }
 
 

@@ -8,7 +8,8 @@ from torch import fx, nn
 
 import netdef.nn as caffe_nn
 
-_KEEPS_ITS_INPUT = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear, caffe_nn.BatchNorm)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_KEEPS_ITS_INPUT = (*_CONVOLUTIONS, nn.Linear, caffe_nn.BatchNorm)
 """Modules whose backward pass reads their input, never their output, so that the output may be overwritten."""
 
 
