@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Protocol
+from weakref import finalize
 
 import lmdb
 
@@ -35,9 +36,10 @@ class Database:
     One thread at a time. Reading on from the last record is fast; a jump walks over the keys between.
     """
 
-    def __init__(self, path: Path, entries: int, walk: Walk, release: _Shared) -> None:
+    def __init__(self, path: Path, entries: int, walk: Walk, shared: _Shared) -> None:
         self.path, self.entries = path, entries
-        self._walk, self._release = walk, release
+        self._walk = walk
+        self._release = finalize(self, shared.close)  # at the latest when nobody holds this any more
         self._position = -1
 
     def read(self, start: int, count: int) -> list[Record]:
@@ -50,7 +52,7 @@ class Database:
 
     def close(self) -> None:
         """Let the database go; it is closed when no other source reads it."""
-        self._release.close()
+        self._release()
 
     def _go(self, number: int) -> None:
         if number < self._position or self._position < 0:

@@ -56,4 +56,8 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def _channels_first(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    if image.ndim == 2:
+        return image[None]
+    planes = np.empty((image.shape[2], *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))  # several times faster than a transposed copy
+    return planes

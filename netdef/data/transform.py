@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,7 +91,7 @@ class Transformer:
         pixels = np.empty((len(images), channels, height, width), dtype)
         for target, image, (y, x), flip in zip(pixels, images, places, flips, strict=True):
             part = image[:, y : y + height, x : x + width]
-            target[:] = part[:, :, ::-1] if flip else part
+            _copy(part, target, flip)
         return pixels
 
     def _subtract_image(self, pixels: Array, places: list[Place], flips: NDArray[np.bool_]) -> Images:
@@ -122,6 +123,15 @@ class Transformer:
         if len(values) > 1 and len(values) != shape[0]:
             found = f"{plural(len(values), 'mean_value')} for {plural(shape[0], 'channel')} of {name}"
             raise BadData("ND0522", f"{found}: give one, or one for each channel")
+
+
+def _copy(part: Array, target: Array, flip: np.bool_) -> None:
+    """OpenCV flips several times faster than numpy copies backwards."""
+    if not flip:
+        target[:] = part
+        return
+    for plane, flipped in zip(part.astype(target.dtype, copy=False), target, strict=True):
+        cv2.flip(plane, 1, dst=flipped)
 
 
 def _sizes(shape: Sizes) -> str:

@@ -19,6 +19,8 @@ class BlobError:
         max_abs: the largest absolute difference, in the blob's own unit.
         max_rel: max_abs divided by the blob's largest magnitude, so that a value near 0 beside large ones does not
             count for more than it weighs; infinite where one side alone is NaN or infinite.
+        rounding: how far torch itself is from its own result in double precision, in the same measure; looked at only
+            where max_rel is large.
     """
 
     name: str
@@ -26,6 +28,7 @@ class BlobError:
     shape: tuple[int, ...]
     max_abs: float
     max_rel: float
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,9 @@ def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
 
 
 def _lines(help: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (help,) if isinstance(help, str) else help
+    if isinstance(help, str):
+        return (help,) if help else ()
+    return help
 
 
 class NetdefError(Exception):

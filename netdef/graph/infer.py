@@ -27,6 +27,7 @@ class _Inference:
     blobs: dict[str, Blob] = field(default_factory=dict)
     producers: dict[str, Node] = field(default_factory=dict)
     supplied: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
 
     def node(self, index: int, node: Node) -> Node:
         bottoms = tuple(self.blobs.get(blob.id, blob) for blob in node.bottoms)
@@ -85,9 +86,12 @@ class _Inference:
 
     def _failed(self, node: Node) -> bool:
         """Whether the layer was refused, so that asking it for parameters makes no sense."""
-        return bool(node.tops) and not _layer(node).num_bottoms.admits(len(node.bottoms))
+        return node.id in self.refused or (
+            bool(node.tops) and not _layer(node).num_bottoms.admits(len(node.bottoms))
+        )
 
     def _reject(self, node: Node, bottoms: tuple[Blob, ...], mismatch: Mismatch) -> None:
+        self.refused.add(node.id)
         span, label = node.places.layer, ""
         if mismatch.bottom is not None:
             span, label = node.places.bottoms[mismatch.bottom] or span, str(bottoms[mismatch.bottom].shape)

@@ -167,6 +167,9 @@ class SPP(Layer):
             if pad[-1] >= kernel[-1]:
                 why = f"level {level} of the pyramid has {bins} bins at axis {axis}, too many for a size of {size}"
                 raise Mismatch(why, bottom=0, code="ND0425", help="lower `pyramid_height`")
+        if self.method == "STOCHASTIC" and any(pad):
+            why = f"level {level} of the pyramid pads the blob ({shape}), and STOCHASTIC pooling takes no padding"
+            raise Mismatch(why, bottom=0, code="ND0416", help="use MAX or AVE")
         sizes = tuple(kernel)
         return Pooling(self.method, Windows(Window(sizes, sizes, tuple(pad), (1, 1)), ceil=True))
 

@@ -260,5 +260,5 @@ def too_large(extent: int, size: int, pad: int, axis: int) -> Mismatch:
         f"the window reaches over {extent} at axis {axis}, the input has only {room}",
         bottom=0,
         code="ND0410",
-        help="lower `kernel_size` or `dilation`, raise `pad`, or take the layers before it that shrink the blob away",
+        help="lower `kernel_size` or `dilation`, raise `pad`, or shrink the blob less in the layers before",
     )

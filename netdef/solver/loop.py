@@ -23,7 +23,7 @@ from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
 from netdef.solver.run import Run, load_weights, make_optimizer
-from netdef.solver.running import Style, build_net, first_not_finite, share_weights
+from netdef.solver.running import Style, build_net, first_not_finite, reported, share_weights, weights_finite
 
 Request = Literal["stop", "snapshot"]
 PathLike = str | os.PathLike[str]
@@ -135,7 +135,7 @@ class Solver:
         """
         self.stopped = False
         self._shown = (monotonic(), self.iter)
-        with self.run.random.active():
+        with self.run.random.active(), reported(self.run.train):
             for _ in range(count):
                 if self._due(self.config.test_interval) and (self.iter or self.config.test_initialization):
                     self.test_all()
@@ -160,7 +160,10 @@ class Solver:
         Raises:
             RunError: ND0802, it cannot be written; ND0801, the run has diverged.
         """
+        began = monotonic()
         self._check_finite()
+        if not weights_finite(self.run.train):
+            raise self._divergence()
         prefix = self.config.snapshot_prefix
         place = snapshots.Place.of(prefix, self.iter, self.config.snapshot_format)
         try:
@@ -171,6 +174,7 @@ class Solver:
             raise _unwritten(self.iter, fault) from fault
         self._saved = self.iter
         self._tell(Snapshotted(self.iter, place.weights, place.state))
+        self._pause(began)
         return place
 
     def restore(self, path: PathLike) -> None:
@@ -231,10 +235,12 @@ class Solver:
                 self._warn(failure.diagnostics)
 
     def _test(self, number: int) -> Score:
+        began = monotonic()
         self._tell(Testing(self.iter, number))
         score = evaluate(self.run.tests[number], self.config.tests[number].num_batches)
         loss = score.loss if self.config.test_compute_loss else None
         self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
+        self._pause(began)
         return score
 
     def _show(self, rate: float) -> None:
@@ -255,6 +261,10 @@ class Solver:
         (before, first), now = self._shown, monotonic()
         self._shown = (now, self.iter)
         return (self.iter - first) * self.images_per_iteration / (now - before) if self.iter > first else None
+
+    def _pause(self, began: float) -> None:
+        """Leave the time since `began` out of the speed."""
+        self._shown = (self._shown[0] + monotonic() - began, self._shown[1])
 
     def _time(self) -> float:
         return monotonic() - self._began
@@ -277,9 +287,10 @@ class Solver:
             raise self._divergence()
 
     def _divergence(self) -> RunError:
-        layer = first_not_finite(self.run.train)
+        layer, at = first_not_finite(self.run.train), self.run.losses.diverged
         place = f'"{layer}" is the first layer whose output is not finite' if layer else "each layer's output is finite"
-        message = f"the loss is not finite at iteration {self.run.losses.diverged}: {place}"
+        what = "the loss is not finite" if at is not None else "weights are not finite"
+        message = f"{what} at iteration {self.iter if at is None else at}: {place}"
         help = ("lower `base_lr`, or set `clip_gradients`", "snapshots taken before are good")
         return RunError([error("ND0801", message, help=help)])
 

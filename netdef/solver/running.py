@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,13 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
+from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Graph
+from netdef.nn.loss import LabelError
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
 from netdef.solver.feed import Feed
-from netdef.solver.nets import folder_of, net_path
+from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.randomness import Randomness
-from netdef.targets.torch import build_module, share
+from netdef.targets.torch import build_module, share, tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +98,26 @@ def first_not_finite(net: RunningNet) -> str | None:
         if any(not bool(torch.isfinite(blobs[blob.id]).all()) for blob in node.tops):
             return node.id
     return None
+
+
+def weights_finite(net: RunningNet) -> bool:
+    """Whether every parameter and statistic is finite."""
+    held = list(tensors(net.module, net.graph).values())
+    norms = torch.stack([norm.float() for norm in torch._foreach_norm([tensor.detach() for tensor in held])])
+    return bool(torch.isfinite(norms).all())
+
+
+@contextmanager
+def reported(net: RunningNet) -> Iterator[None]:
+    """Turn what torch raises in the block for want of memory, or for labels that name no class, into a NetdefError."""
+    try:
+        yield
+    except LabelError as fault:
+        help = "give the last layer more outputs, or mend the labels"
+        raise NetdefError([error("ND0512", f'the net "{net.graph.name}": {fault}', help=help)]) from fault
+    except RuntimeError as fault:
+        if not isinstance(fault, torch.OutOfMemoryError) and "not enough memory" not in str(fault):
+            raise
+        rows = batch_size(net.graph)
+        help = f"`netdef summary` predicts the need; halve the batch size ({rows}) and double `iter_size`"
+        raise RunError([error("ND0806", f"out of memory on {net.style.device}", help=help)]) from fault

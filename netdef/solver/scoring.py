@@ -15,7 +15,7 @@ from netdef.solver.events import Output
 from netdef.solver.nets import compile_choice
 from netdef.solver.randomness import Randomness
 from netdef.solver.run import load_weights
-from netdef.solver.running import Style, build_net
+from netdef.solver.running import Style, build_net, reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Scoring:
         net = build_net(compile_choice(self.choice, self.config), self.choice, self.config, style, random)
         try:
             found = load_weights([net], weights)
-            with random.active():
+            with random.active(), reported(net):
                 return evaluate(net, self.choice.num_batches, each=each), found
         finally:
             net.feed.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -40,8 +41,12 @@ class ParseResult:
     diagnostics: tuple[Diagnostic, ...]
 
 
+@lru_cache(maxsize=2)
 def parse(source: Source) -> ParseResult:
-    """Read protobuf text format: every independent syntax error is found, and every character is in the tree."""
+    """Read protobuf text format: every independent syntax error is found, and every character is in the tree.
+
+    The last results are kept, as a check first asks what a file is, and then what is in it.
+    """
     run = Run(source)
     fields = run.through()
     document = Document(source, tuple(fields), run.end, tuple(run.stray))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,3 +113,16 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "db", [(b"0", b"1")])
     with pytest.raises(BadData, match="exists already"):
         write_lmdb(tmp_path / "db", [])
+
+
+def test_a_database_made_anew_is_read_anew(tmp_path: Path) -> None:
+    first = open_database(make_lmdb(tmp_path / "db", numbered(2)), "LMDB")
+    first.close()
+    first.close()
+    del first
+    shutil.rmtree(tmp_path / "db")
+    forgotten = open_database(make_lmdb(tmp_path / "db", numbered(3)), "LMDB")
+    assert forgotten.entries == 3
+    del forgotten
+    shutil.rmtree(tmp_path / "db")
+    assert open_database(make_lmdb(tmp_path / "db", numbered(4)), "LMDB").entries == 4

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from netdef.deploy import BlobError, prove
 from netdef.deploy.export import torch_twin
 from netdef.deploy.inputs import trial
-from netdef.deploy.verify import blob_error, check, require_close
+from netdef.deploy.verify import blob_error, check, require_close, with_rounding
 from netdef.diagnostics import RunError, Source
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
@@ -68,6 +68,26 @@ def test_the_first_blob_in_the_order_of_the_net_is_named():
     assert found.code == "ND0908"
     assert 'part at blob "b" of layer "layer_b": relative error 0.5, allowed 0.0001 (2 of 3 blobs' in found.message
     assert caught.value.exit_code == 3
+
+
+def test_what_rounding_does_to_torch_itself_is_let_through():
+    require_close([BlobError("a", "a", (1,), 1.0, 5e-4, rounding=6e-5)])
+    with pytest.raises(RunError, match=r"relative error 0.0007, allowed 0.0006 "):
+        require_close([BlobError("a", "a", (1,), 1.0, 7e-4, rounding=6e-5)])
+    with pytest.raises(RunError, match=r"allowed 0.0001 "):
+        require_close([BlobError("a", "a", (1,), 1.0, 7e-4, rounding=inf)])
+
+
+def test_rounding_is_measured_in_double_precision():
+    net = graph(
+        NET.replace("Softmax", "Power").replace(
+            'bottom: "fc" top: "prob"', 'bottom: "fc" top: "prob" power_param { shift: 1e4 }'
+        )
+    )
+    module, _ = twins(net)
+    feeds = trial(net, sizes(net, None), 2, seed=0)
+    (blob,) = with_rounding(module, [feeds], [BlobError("prob", "prob", (2, 5), 1.0, 1.0)])
+    assert 1e-9 < blob.rounding < 2**-24  # half a unit in the last place, of values near 1e4
 
 
 @pytest.mark.parametrize("error", [nan, inf])

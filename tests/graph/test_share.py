@@ -32,7 +32,7 @@ def test_shared_shapes_must_agree() -> None:
     found = finding(
         INPUT + fc("a", "x", 'param { name: "w" }') + fc("b", "a", 'param { name: "w" }', num_output=5), "ND0307"
     )
-    assert found.message == 'parameter "w" is 5x4 here and 4x4 in "a", which owns it'
+    assert found.message == 'parameter "w" is 5x4 here and 4x4 in its owner, "a"'
 
 
 def test_permissive_sharing_asks_for_equal_counts() -> None:

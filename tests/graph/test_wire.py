@@ -54,9 +54,8 @@ def test_bottom_written_later() -> None:
 
 
 def test_one_unknown_bottom_is_told_once() -> None:
-    text = INPUT + (
-        'layer { name: "a" type: "ReLU" bottom: "lost" top: "a" } layer { name: "b" type: "ReLU" bottom: "lost" top: "b" }'
-    )
+    relu = 'layer {{ name: "{0}" type: "ReLU" bottom: "lost" top: "{0}" }}'
+    text = INPUT + relu.format("a") + relu.format("b")
     assert [d.code for d in compiled(text).diagnostics] == ["ND0302"]
 
 
@@ -107,4 +106,5 @@ def test_layers_of_one_name_and_of_none() -> None:
         + 'layer { type: "ReLU" bottom: "b" top: "c" }'
     )
     assert [d.code for d in result.diagnostics] == ["ND0315"]
-    assert result.graph and list(result.graph.layers) == ["in", "r", "r#2", "relu3"]
+    assert result.graph
+    assert list(result.graph.layers) == ["in", "r", "r#2", "relu3"]

@@ -86,15 +86,16 @@ model to `netdef verify`, it was changed or damaged after it was written: export
         "ND0908",
         "the ONNX model computes something else than torch",
         """\
-Each blob that both sides share is compared on random input; one differs by more than 1e-4 of its largest value. The
-message names the first one in the order of the net: the fault lies in that layer, what comes after it only inherits it.
+Each blob that both sides share is compared on random input; one differs by more than 1e-4 of its largest value, and by
+more than ten times what rounding alone does to it (torch in single against torch in double precision). The message
+names the first one in the order of the net: the fault lies in that layer, what comes after it only inherits it.
 
     ONNX Runtime and torch part at blob "pool5" of layer "pool5": relative error 0.31, allowed 0.0001
 
 The model is not written. Possible reasons: a rule of netdef's is wrong for this case, or the runtime's operator is
-(try another `--opset`); with `netdef verify`, the model was made from other weights. A net whose values explode, or
-that decides by a threshold on almost equal numbers, can part by rounding alone: look at the size of its values.
-`--no-verify` writes the model without a proof.""",
+(try another `--opset`); with `netdef verify`, the model was made from other weights. A net that decides by a threshold
+on almost equal numbers can part by rounding alone: try another `--seed`. `--no-verify` writes the model without a
+proof.""",
     ),
     Page(
         "ND0909",

@@ -12,9 +12,9 @@ _NUM_AXES = 4  # an `input_dim` stands for one of N, C, H, W
 
 
 def upgrade_inputs(document: Document) -> Document:
-    """The net with one `Input` layer in the place of its first `input` (Caffe's UpgradeNetInput).
+    """The net with one `Input` layer in the place of its first `input`, or before the first layer where that comes first.
 
-    Only what prints a net for people needs it: graphs are made of both forms alike. Nets whose inputs and
+    Source: Caffe's upgrade_proto.cpp, UpgradeNetInput, which puts it in front of all. Only what prints a net for people needs it: graphs are made of both forms alike. Nets whose inputs and
     shapes don't match in number come back as they are, for the graph's checks to speak of.
     """
     top = Message(document.end, document.fields, document.end)
@@ -24,10 +24,10 @@ def upgrade_inputs(document: Document) -> Document:
         return document
     layer = _layer(names, shapes)
     comments = [text for f in document.fields if f.key in _OLD for text in tree.comments(f)]
-    first = next(f for f in document.fields if f.key == "input")
-    layer = tree.before(layer, tree.above(comments, _break(first)))
-    fields = (layer if f is first else f for f in document.fields if f is first or f.key not in _OLD)
-    return replace(document, fields=tuple(fields))
+    place = next(i for i, f in enumerate(document.fields) if f.key in ("input", "layer", "layers"))
+    layer = tree.before(layer, tree.above(comments, _break(document.fields[place])))
+    before, behind = ([f for f in part if f.key not in _OLD] for part in (document.fields[:place], document.fields[place:]))
+    return replace(document, fields=(*before, layer, *behind))
 
 
 def _shapes(top: Message, count: int) -> list[list[tuple[Field, Scalar]]]:

@@ -15,8 +15,8 @@ from torch import Tensor, fx, nn
 from netdef.ir import Graph, Node, Param
 from netdef.ir.fill import fill
 from netdef.layers.record import Call, Value
+from netdef.targets.fuse import fuse
 from netdef.targets.record import Recording, record
-from netdef.targets.torch.fuse import fuse
 from netdef.targets.torch.names import module_names
 
 _KEPT = frozenset({"placeholder", "output", "call_module"})
@@ -55,8 +55,7 @@ def build_module(
         root.add_module(name, child)
     _fill(graph, root, names, rng or np.random.default_rng(), torch.device(device))
     wanted = [blob.id for blob in graph.outputs] if outputs is None else list(outputs)
-    lowered = _fx_graph(recording, names, wanted, with_loss)
-    fuse(lowered, root, _axes(graph, names))
+    lowered = _fx_graph(fuse(recording, wanted), names, wanted, with_loss)
     module = fx.GraphModule(root, lowered, class_name="Net")
     module.meta["inputs"] = {blob.id: value.name for blob, value in recording.inputs}
     module.meta["modules"] = names
@@ -124,15 +123,6 @@ def _fill(graph: Graph, root: nn.Module, names: dict[str, str], rng: np.random.G
                 values = fill(param.spec.filler, param.spec.shape.known_sizes(), rng)
                 made[param.id] = _parameter(param, torch.from_numpy(values).to(device))
             _assign(root.get_submodule(names[node.id]), _attribute(node, param), made[param.id], param)
-
-
-def _axes(graph: Graph, names: dict[str, str]) -> dict[str, int]:
-    """The number of axes of each parameter, by the name under which the FX graph reads it."""
-    return {
-        f"{names[node.id]}.{_attribute(node, param)}": param.spec.shape.rank
-        for node in graph.nodes
-        for param in node.params
-    }
 
 
 def _parameter(param: Param, values: Tensor) -> Tensor:
