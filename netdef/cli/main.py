@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -56,16 +55,16 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Suggest the nearest command where none has the name."""
-        from netdef.schema.suggest import nearest
-
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from netdef.schema.suggest import nearest
+
             known = nearest(args[0], COMMANDS)
             ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {known!r}?" if known else ""))
         return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("netdef"), prog_name="netdef")
+@click.version_option(package_name="netdef", prog_name="netdef")
 def group() -> None:
     """A Caffe-style declarative model compiler: prototxt in, PyTorch training and proven ONNX out."""
 

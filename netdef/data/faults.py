@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from netdef.diagnostics import NetdefError, RunError, Span, error
 
 
-class BadData(Exception):  # noqa: N818 - it names the data's state, and never leaves this package
+class BadData(Exception):
     """A data source holds what cannot be used: a diagnostic's code, message and help, still without its span."""
 
     def __init__(self, code: str, message: str, *, help: str = "", failed: bool = False) -> None:

@@ -86,9 +86,7 @@ class _Inference:
 
     def _failed(self, node: Node) -> bool:
         """Whether the layer was refused, so that asking it for parameters makes no sense."""
-        return node.id in self.refused or (
-            bool(node.tops) and not _layer(node).num_bottoms.admits(len(node.bottoms))
-        )
+        return node.id in self.refused or (bool(node.tops) and not _layer(node).num_bottoms.admits(len(node.bottoms)))
 
     def _reject(self, node: Node, bottoms: tuple[Blob, ...], mismatch: Mismatch) -> None:
         self.refused.add(node.id)

@@ -135,6 +135,11 @@ class ParamBlob(Blob):
         return self._diff_memory().array().reshape(self._shape)
 
     @property
+    def learns(self) -> bool:
+        """Whether a gradient reaches it."""
+        return self._tensor.requires_grad
+
+    @property
     def tensor(self) -> Tensor:
         """The layer's own tensor, up to date."""
         self._data.tensor()
@@ -176,4 +181,4 @@ class ParamBlob(Blob):
 
 
 def _shaped(memory: Memory, shape: Sizes) -> Tensor:
-    return memory.tensor().data[: prod(shape)].view(shape)
+    return memory.tensor().data.reshape(-1)[: prod(shape)].view(shape)

@@ -1,0 +1,62 @@
+"""Are the learning rates Caffe's?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from netdef.solver.policy import Policy, single
+
+
+def rates(policy: Policy, count: int) -> list[float]:
+    step, found = 0, []
+    for iteration in range(count):
+        step = policy.current_step(iteration, step)
+        found.append(policy.rate(iteration, step))
+    return found
+
+
+# By hand: the formula of each policy at iterations 0 … 4.
+CASES = {
+    "fixed": (Policy("fixed", 0.5), [0.5] * 5),
+    "step": (Policy("step", 1, gamma=0.5, stepsize=2), [1, 1, 0.5, 0.5, 0.25]),
+    "exp": (Policy("exp", 1, gamma=0.5), [1, 0.5, 0.25, 0.125, 0.0625]),
+    "inv": (Policy("inv", 1, gamma=1, power=1), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]),
+    "multistep": (Policy("multistep", 1, gamma=0.1, stepvalues=(1, 3)), [1, 0.1, 0.1, 0.01, 0.01]),
+    "poly": (Policy("poly", 1, power=2, max_iter=4), [1, 9 / 16, 1 / 4, 1 / 16, 0]),
+    "sigmoid": (
+        Policy("sigmoid", 2, gamma=1, stepsize=0),
+        [1, 2 / (1 + np.exp(-1)), *(2 / (1 + np.exp(-i)) for i in (2, 3, 4))],
+    ),
+}
+
+
+@pytest.mark.parametrize(("policy", "expected"), CASES.values(), ids=CASES.keys())
+def test_formula(policy: Policy, expected: list[float]) -> None:
+    assert rates(policy, 5) == pytest.approx(expected, rel=1e-6)
+
+
+def test_multistep_catches_up_one_step_an_iteration() -> None:
+    policy = Policy("multistep", 1, gamma=0.5, stepvalues=(1, 2, 3))
+    assert policy.current_step(100, 0) == 1
+    assert policy.current_step(101, 1) == 2
+    assert policy.current_step(102, 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("policy", "iteration", "expected"),
+    [
+        (Policy("exp", 1, gamma=10), 100000, float("inf")),
+        (Policy("poly", 1, power=1, max_iter=10), 20, 0.0),
+        (Policy("sigmoid", 1, gamma=1, stepsize=10**9), 0, 0.0),
+    ],
+    ids=["overflow", "poly_beyond_max_iter", "sigmoid_far_before"],
+)
+def test_ends_of_the_range(policy: Policy, iteration: int, expected: float) -> None:
+    assert policy.rate(iteration, 0) == pytest.approx(expected, abs=1e-300)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e300, -1e300, 1e-300, 3.0])
+def test_single_rounds_as_numpy(value: float) -> None:
+    with np.errstate(over="ignore"):
+        assert single(value) == float(np.float32(value))
