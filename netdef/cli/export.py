@@ -125,6 +125,8 @@ def progress() -> Iterator[Step]:
 
 def print_proof(proof: Proof) -> None:
     """The blobs with the largest errors as a table, and one line about all."""
+    from netdef.deploy.verify import TOLERANCE
+
     console = Console() if sys.stdout.isatty() else Console(width=120)
     table = Table(box=None, header_style="bold")
     for name in ("blob", "layer", "shape"):
@@ -140,6 +142,8 @@ def print_proof(proof: Proof) -> None:
     shown = f"the {len(worst)} largest errors of {count} blobs" if count > len(worst) else f"all {count} blobs"
     sizes = " and ".join(map(str, proof.batch_sizes))
     click.echo(f"{shown}; torch against {proof.oracle} at batch size {sizes}; relative to a blob's largest value")
+    if noisy := sum(blob.rounding > 0 and blob.max_rel > TOLERANCE for blob in proof.blobs):
+        click.echo(f"{noisy} of them above {TOLERANCE:g}: there torch's own rounding is about as large")
 
 
 def _print(report: ExportReport, elapsed_s: float) -> None:

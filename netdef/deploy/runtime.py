@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,17 +88,18 @@ def reference(model: onnx.ModelProto) -> Run:
     return run
 
 
-def exposing(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """A copy whose outputs are `names`: values inside the model that have a type and a shape stated, or outputs."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    stated = {info.name: info for info in (*model.graph.value_info, *model.graph.output)}
-    inputs = {info.name for info in model.graph.input}
-    del copy.graph.output[:]
-    for name in names:
-        if name not in inputs:
-            copy.graph.output.append(stated.get(name) or _unshaped(name))
-    return copy
+@contextmanager
+def exposing(model: onnx.ModelProto, names: Sequence[str]) -> Iterator[onnx.ModelProto]:
+    """Inside the block the model's outputs are `names`, values of its nodes; no copy, since it may be large."""
+    outputs = [*model.graph.output]
+    stated = {info.name: info for info in (*model.graph.value_info, *outputs)}
+    del model.graph.output[:]
+    model.graph.output.extend(stated.get(name) or _unshaped(name) for name in names)
+    try:
+        yield model
+    finally:
+        del model.graph.output[:]
+        model.graph.output.extend(outputs)
 
 
 @cache

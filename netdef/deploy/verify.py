@@ -76,25 +76,33 @@ def prove(
     check(model)
     made = {name for node in model.graph.node for name in node.output}
     shared = [blob.id for blob in graph.blobs.values() if blob.id in made]
-    open_ = runtime.exposing(model, shared)
-    runners = [runtime.reference(open_)] if reference else [runtime.session(open_), runtime.session(model)]
     shapes = sizes(graph, batch)
-    worst: dict[str, BlobError] = {}
     tried = tuple(batch_sizes) if batch is None else (batch,)
-    for size in tried:
-        step(f"batch size {size}")
-        feeds = trial(graph, shapes, size, seed + size)
-        expected = run_torch(module, feeds)
-        for run in runners:
-            found = tuple(compare(graph, expected, run(feeds)))
-            worst.update({new.name: _worse(worst.get(new.name), new) for new in found})
+    feeds = [trial(graph, shapes, size, seed + size) for size in tried]
+    step("running torch")
+    expected = [run_torch(module, feed) for feed in feeds]
+    worst: dict[str, BlobError] = {}
+    for run in _runners(model, shared, reference):
+        for size, feed, blobs in zip(tried, feeds, expected, strict=True):
+            step(f"running ONNX at batch size {size}")
+            for new in compare(graph, blobs, run(feed)):
+                worst[new.name] = _worse(worst.get(new.name), new)
     errors = tuple(worst[id] for id in shared if id in worst)
     if _far(errors):
         step("measuring what rounding alone does")
-        feeds = [trial(graph, shapes, size, seed + size) for size in tried]
         errors = with_rounding(module, feeds, errors)
     require_close(errors)
     return Proof(errors, tried, "onnx reference evaluator" if reference else "ONNX Runtime")
+
+
+def _runners(model: onnx.ModelProto, names: Sequence[str], reference: bool) -> Iterator[runtime.Run]:
+    """One after the other, since each holds the weights: the model with inner values as outputs, and as it is."""
+    with runtime.exposing(model, names):
+        run = runtime.reference(model) if reference else runtime.session(model)
+    yield run
+    del run
+    if not reference:
+        yield runtime.session(model)
 
 
 def check(model: onnx.ModelProto) -> None:
@@ -110,12 +118,12 @@ def check(model: onnx.ModelProto) -> None:
 
 
 def run_torch(module: torch.nn.Module, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The module's blobs on these inputs, by blob id, without a state of earlier runs; RunError ND0915 if torch cannot."""
+    """The module's blobs on these inputs, by blob id, from a fresh recurrent state; RunError ND0915 if torch cannot."""
     for child in module.modules():
         if isinstance(child, Recurrent):
             child.reset()
     names: Mapping[str, str] = module.meta["inputs"]  # type: ignore[assignment,index]  # an fx.GraphModule's dict
-    with torch.inference_mode():
+    with torch.no_grad():
         try:
             # Not module(…): a GraphModule prints the traceback of what fails in it.
             tops = module.forward(**{names[id]: torch.from_numpy(array) for id, array in feeds.items()})

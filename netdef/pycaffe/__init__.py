@@ -1,0 +1,5 @@
+"""Floor 9: `import netdef.pycaffe as caffe` in the place of `import caffe`."""
+
+from netdef.pycaffe.blob import Blob
+from netdef.pycaffe.mode import TEST, TRAIN, set_mode_cpu
+from netdef.pycaffe.net import Net

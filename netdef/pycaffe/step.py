@@ -140,12 +140,9 @@ class Step:
     def _leaf(self, index: int, learns: bool) -> Tensor:
         """A bottom's values; a copy where a later layer in place would overwrite what is kept for backward."""
         value = self.bottoms[index].value()
-        if learns and (self._overwritten[index] or self._is_written_here(index)):
+        if learns and self._overwritten[index]:
             value = value.clone()
         return value.requires_grad_(learns and self.need.bottoms[index])
-
-    def _is_written_here(self, index: int) -> bool:
-        return any(top is self.bottoms[index] for top in self.tops)
 
     def _run(self, leaves: list[Tensor]) -> list[Tensor]:
         values: dict[str, Any] = {f"b{i}": leaf for i, leaf in enumerate(leaves)}

@@ -28,9 +28,6 @@ def rule_type(block: Block) -> str:
 
 
 def _type(block: Block) -> None:
-    if block.has("type") and block.has("solver_type"):
-        help = "`solver_type` is the old spelling: remove it"
-        block.reject("ND0702", "both `type` and `solver_type` are given", "solver_type", help=help)
     if rule_type(block) not in TYPES:
         name = rule_type(block)
         block.reject("ND0701", f'unknown solver type "{name}"', "type", help=_meant(name, TYPES, "types"))

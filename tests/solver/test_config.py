@@ -26,7 +26,6 @@ def decode(text: str) -> tuple[SolverConfig | None, list[Diagnostic]]:
 WRONG = {
     "type": (GOOD + 'type: "Adem"', "ND0701", '"Adem"', 'did you mean "Adam"'),
     "type_case": (GOOD + 'type: "sgd"', "ND0701", '"sgd"', 'did you mean "SGD"'),
-    "both_types": (GOOD + 'type: "SGD" solver_type: ADAM', "ND0702", "ADAM", "both"),
     "policy": (PLAIN + 'base_lr: 1 lr_policy: "stpe"', "ND0703", '"stpe"', 'did you mean "step"'),
     "policy_far": (PLAIN + 'base_lr: 1 lr_policy: "qqqqqq"', "ND0703", '"qqqqqq"', "fixed, step"),
     "no_policy": (PLAIN + "base_lr: 1", "ND0704", "", "lr_policy"),
@@ -55,7 +54,7 @@ WRONG = {
         "1 `test_iter`",
     ),
     "more_test_iters": (
-        'train_net: "n" test_net: "a" base_lr: 1 lr_policy: "fixed" max_iter: 1 test_iter: 5 test_iter: 6 test_interval: 2',
+        'train_net: "n" test_net: "a" base_lr: 1 lr_policy: "fixed" max_iter: 1 test_iter: [5, 6] test_interval: 2',
         "ND0707",
         "6",
         "2 `test_iter` for 1 test net",
@@ -172,14 +171,9 @@ def test_weights_may_be_a_list_with_commas() -> None:
 @pytest.mark.corpus
 @pytest.mark.skipif(not CORPUS.exists(), reason="no corpus here")
 def test_solvers_of_real_users_are_right() -> None:
-    wrong = {}
-    paths = [p for p in sorted(CORPUS.rglob("*solver*.prototxt"))]
-    for path in paths:
+    for path in sorted(CORPUS.rglob("*solver*.prototxt")):
         bound = read_message(path, pb.SolverParameter)
         found = list(bound.diagnostics)
         if not found:
             SolverConfig.decode(bound.message, bound.where, found)
-            codes = [d.message for d in found if d.severity.value == "error"]
-            if codes:
-                wrong[path.parent.name + "/" + path.name] = codes
-    assert len(wrong) <= len(paths) // 10, wrong
+            assert not [d.message for d in found if d.severity.value == "error"], path

@@ -16,13 +16,6 @@ PAGES = (
     type: "Adam\"""",
     ),
     Page(
-        "ND0702",
-        "`type` and `solver_type` together",
-        """\
-`solver_type: ADAM` is the spelling of old files, `type: "Adam"` the one of today. With both, one of them would have to
-be ignored, and nobody could tell which. Remove `solver_type`.""",
-    ),
-    Page(
         "ND0703",
         "unknown learning rate policy",
         """\

@@ -78,7 +78,8 @@ def agrees(case: dict[str, Any], graph: Graph, model: onnx.ModelProto, key: str)
     expected = {name: value for name, value in group(held, key).items() if name in made}
     bottoms = group(held, "bottom")
     feeds = {blob.id: bottoms[blob.name].astype(np.float32) for blob in graph.inputs}
-    found = runtime.session(runtime.exposing(model, list(expected)))(feeds)
+    with runtime.exposing(model, list(expected)):
+        found = runtime.session(model)(feeds)
     for name, value in expected.items():
         assert_close(found[name], value, 1e-5, f"{key} {name}")
     return len(expected)
