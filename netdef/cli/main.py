@@ -17,6 +17,9 @@ COMMANDS = {
     "train": "Train the net of a solver file.",
     "test": "Score a net on its test data.",
     "time": "Time each layer, forward and backward.",
+    "lr-find": "Find a learning rate by a range test.",
+    "gradcheck": "Compare each layer's gradient with a numeric one.",
+    "plot": "Draw loss, accuracy and learning rate of runs.",
     "check": "Find every mistake in nets and solvers.",
     "fmt": "Lay out prototxt files in one style.",
     "summary": "Show layers, shapes, parameters, work and memory of a net.",
@@ -28,7 +31,7 @@ COMMANDS = {
     "devices": "List the devices that can train.",
     "explain": "Tell what a diagnostic's code means.",
 }
-"""Every command and what `netdef --help` says of it; each is `command` in the file of its name."""
+"""Every command and what `netdef --help` says of it; each is `command` in the file of its name (`-` being `_`)."""
 
 FAILED = 3
 """Exit code of a run that failed for no fault of its input."""
@@ -45,7 +48,7 @@ class Commands(click.Group):
         """The command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"netdef.cli.{cmd_name}").command
+        command: click.Command = import_module(f"netdef.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -185,37 +185,46 @@ class _LevelDb:
         except ImportError as fault:
             help = "pip install plyvel; or convert the database to LMDB with Caffe's tools"
             raise BadData("ND0505", f"{path}: reading LevelDB needs the package plyvel", help=help) from fault
+        self.path, self.error = path, plyvel.Error
         try:
             self.db = plyvel.DB(os.fspath(path), create_if_missing=False)
         except (plyvel.Error, OSError) as fault:
-            raise BadData("ND0502", f"{path}: not a LevelDB database: {fault}") from fault
+            raise BadData("ND0502", f"{path}: cannot be opened as LevelDB: {_reason(fault)}") from fault
 
     def walk(self) -> tuple[int, Walk]:
         """LevelDB keeps no count: walk over the keys once."""
-        with self.db.iterator(include_value=False) as keys:
-            entries = sum(1 for _ in keys)
-        return entries, _LevelDbWalk(self.db)
+        walk = _LevelDbWalk(self)
+        entries, there = 0, walk.first()
+        while there:
+            entries, there = entries + 1, walk.next()
+        return entries, walk
 
     def close(self) -> None:
         self.db.close()
 
 
 class _LevelDbWalk:
-    def __init__(self, db: Any) -> None:
-        self.iterator = db.raw_iterator()
+    def __init__(self, database: _LevelDb) -> None:
+        self.iterator, self.database = database.db.raw_iterator(), database
 
     def first(self) -> bool:
-        self.iterator.seek_to_first()
-        return bool(self.iterator.valid())
+        return self._go(self.iterator.seek_to_first)
 
     def next(self) -> bool:
-        self.iterator.next()
-        return bool(self.iterator.valid())
+        return self._go(self.iterator.next)
 
     def item(self) -> Record:
         return self.iterator.key(), self.iterator.value()
 
+    def _go(self, step: Any) -> bool:
+        try:
+            step()
+            return bool(self.iterator.valid())
+        except self.database.error as fault:
+            raise BadData("ND0503", f"{self.database.path}: damaged database: {_reason(fault)}") from fault
 
-def _reason(fault: lmdb.Error) -> str:
-    """What the library says, without the path before it."""
-    return str(fault).rpartition(": ")[2]
+
+def _reason(fault: Exception) -> str:
+    """What the library says: lmdb after the path, plyvel in bytes."""
+    said = fault.args[0] if fault.args else fault
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said).rpartition(": ")[2]

@@ -15,7 +15,7 @@ from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
-from netdef.targets.onnx import batch_of, sizes
+from netdef.targets.onnx import batch_of, sizes, value_names
 
 PathLike = str | os.PathLike[str]
 Interface = Mapping[str, tuple[int | str, ...]]
@@ -42,7 +42,7 @@ def replay(
     step("reading the model")
     model = read_model(path)
     graph = deploy(net)
-    batch = _batch(interface(model.graph.input), graph)
+    batch = _batch(_inputs(model, graph), graph)
     _require_same(model, sizes(graph, batch), graph)
     step("reading weights")
     module, _ = torch_twin(graph, weights, seed)
@@ -74,11 +74,18 @@ def _batch(inputs: Interface, graph: Graph) -> int | None:
     return None
 
 
+def _inputs(model: onnx.ModelProto, graph: Graph) -> Interface:
+    """The model's inputs by blob id; those that the net does not know by their own names."""
+    ids = {name: id for id, name in value_names(graph).items()}
+    return {ids.get(name, name): dims for name, dims in interface(model.graph.input).items()}
+
+
 def _require_same(model: onnx.ModelProto, shapes: Mapping[str, Shape], graph: Graph) -> None:
     """Inputs alike in name and size, and every output of the net in the model; else ND0911, all that differs."""
-    found = [*_inputs_apart(interface(model.graph.input), shapes, graph)]
+    found = [*_inputs_apart(_inputs(model, graph), shapes, graph)]
+    names = value_names(graph)
     made = {name for node in model.graph.node for name in node.output}
-    missing = [blob.id for blob in graph.outputs if blob.id not in made]
+    missing = [blob.id for blob in graph.outputs if names[blob.id] not in made]
     if missing:
         outputs = ", ".join(info.name for info in model.graph.output)
         found.append(error("ND0911", f"the model lacks the net's {', '.join(missing)}; it gives {outputs}"))

@@ -19,7 +19,7 @@ from netdef.deploy.report import BlobError, Proof
 from netdef.diagnostics import RunError, error
 from netdef.ir import Graph, Shape
 from netdef.nn.recurrent import Recurrent
-from netdef.targets.onnx import sizes
+from netdef.targets.onnx import sizes, value_names
 from netdef.targets.onnx.saving import tensor_bytes
 
 Array = npt.NDArray[Any]
@@ -75,18 +75,22 @@ def prove(
     step("checking")
     check(model)
     made = {name for node in model.graph.node for name in node.output}
-    shared = [blob.id for blob in graph.blobs.values() if blob.id in made]
+    names = value_names(graph)
+    shared = [id for id in graph.blobs if names[id] in made]
     shapes = sizes(graph, batch)
     tried = tuple(batch_sizes) if batch is None else (batch,)
     feeds = [trial(graph, shapes, size, seed + size) for size in tried]
     step("running torch")
     expected = [run_torch(module, feed) for feed in feeds]
     worst: dict[str, BlobError] = {}
-    for run in _runners(model, shared, reference):
+    for run in _runners(model, [names[id] for id in shared], reference):
         for size, feed, blobs in zip(tried, feeds, expected, strict=True):
             step(f"running ONNX at batch size {size}")
-            for new in compare(graph, blobs, run(feed)):
+            tops = run({names[id]: array for id, array in feed.items()})
+            found = {id: tops[names[id]] for id in shared if names[id] in tops}
+            for new in compare(graph, blobs, found):
                 worst[new.name] = _worse(worst.get(new.name), new)
+        del run  # before the next one is made
     errors = tuple(worst[id] for id in shared if id in worst)
     if _far(errors):
         step("measuring what rounding alone does")

@@ -41,12 +41,14 @@ class ParamSpec:
         shape: Caffe's shape of it.
         filler: how it begins.
         statistic: a running statistic that no gradient reaches (BatchNorm's three).
+        preset: the layer's own code gives it its first values, not the filler (Python layers).
     """
 
     name: str
     shape: Shape
     filler: Filler
     statistic: bool = False
+    preset: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from netdef.nn.loss import (
 )
 from netdef.nn.metric import accuracy, class_accuracy
 from netdef.nn.normalization import BatchNorm, lrn_across, lrn_within, mvn
+from netdef.nn.output import Hdf5Writer
 from netdef.nn.pooling import (
     avg_pool2d,
     global_max_pool2d,
@@ -26,6 +27,7 @@ from netdef.nn.pooling import (
     max_pool2d_with_mask,
     stochastic_pool2d,
 )
+from netdef.nn.python_layer import PythonLayer
 from netdef.nn.recurrent import LSTM, RNN, lstm_unit
 from netdef.nn.reshaping import crop, reshape
 from netdef.nn.selection import arg_max, batch_reindex, chosen_rows
@@ -34,8 +36,10 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNorm",
+    "Hdf5Writer",
     "InfogainMatrix",
     "LabelError",
+    "PythonLayer",
     "above",
     "accuracy",
     "arg_max",

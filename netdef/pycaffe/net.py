@@ -174,6 +174,11 @@ class Net:
     def _outputs(self) -> list[int]:
         return [self._blob_names.index(name) for name in self.outputs]
 
+    @property
+    def held(self) -> list[ParamBlob]:
+        """Every parameter once, in the order of Caffe's learnable parameters."""
+        return list(self._held.values())
+
     def _top_ids(self, layer: int) -> list[int]:
         return [self._blob_names.index(blob.name) for blob in self.graph.nodes[layer].tops]
 
@@ -206,7 +211,7 @@ class Net:
         wanted = [*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())]
         if data:
             self._set("data", self.inputs, data)
-        self._forward(first, last)
+        self.forward_layers(first, last)
         return {name: self.blobs[name].data for name in wanted}
 
     def backward(
@@ -236,7 +241,7 @@ class Net:
         wanted = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
         if tops:
             self._set("diff", self.outputs, tops)
-        self._backward(first, last)
+        self.backward_layers(first, last)
         return {name: self.blobs[name].diff for name in wanted}
 
     def forward_all(self, blobs: Sequence[str] | None = None, **data: NDArray[Any]) -> Outputs:
@@ -356,8 +361,10 @@ class Net:
         params = [self._held[param.id] for param in node.params]
         return Step(node, self.graph.phase, children.get(names[node.id]), blobs, params, self._need[node.id])
 
-    def _forward(self, first: int, last: int) -> float:
+    def forward_layers(self, first: int = 0, last: int | None = None) -> float:
+        """Compute layers by their indices, `last` included; returns what they add to the loss."""
         loss = 0.0
+        last = len(self._steps) - 1 if last is None else last
         for index in range(first, last + 1):
             self._call_back("before_forward", index)
             step = self._steps[index]
@@ -368,7 +375,9 @@ class Net:
             self._call_back("after_forward", index)
         return loss
 
-    def _backward(self, first: int, last: int) -> None:
+    def backward_layers(self, first: int | None = None, last: int = 0) -> None:
+        """Compute gradients of layers by their indices, from `first` back to `last`, included."""
+        first = len(self._steps) - 1 if first is None else first
         written: set[str] = set()
         for index in range(first, last - 1, -1):
             self._call_back("before_backward", index)

@@ -71,7 +71,7 @@ class Solver:
         self.observers = list(observers)
         self.device, self.device_note = devices.choose(self.config, device)
         devices.set_up(self.config, self.device)
-        self.run = _build(self.config, self.device, level, tuple(stages))
+        self.run = self._build(level, tuple(stages))
         self.stopped = False
         self._requests: set[Request] = set()
         self.images_per_iteration = batch_size(self.run.train.graph) * self.config.iter_size
@@ -198,6 +198,9 @@ class Solver:
     def __exit__(self, *exception: object) -> None:
         """Close it."""
         self.close()
+
+    def _build(self, level: int | None, stages: tuple[str, ...]) -> Run:
+        return _build(self.config, self.device, level, stages)
 
     def _iterate(self) -> None:
         run, policy = self.run, self.config.policy

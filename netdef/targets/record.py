@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.graph import demand_sizes
 from netdef.ir import Blob, Graph, Node
 from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Call, TorchRecorder, Value
@@ -34,8 +35,9 @@ def record(graph: Graph) -> Recording:
     """Record all nodes of a graph.
 
     Raises:
-        NetdefError: layers without a rule for torch, all of them at once.
+        NetdefError: sizes that are not known, or layers without a rule for torch, all of them at once.
     """
+    demand_sizes(graph)
     recorder = _Recorder()
     for node in graph.nodes:
         recorder.node(graph, node)

@@ -119,9 +119,12 @@ def test_real_files(monkeypatch, capsys, tmp_path):
             continue
         kind = pb.SolverParameter if b"solver_type" in texts[path] else pb.NetParameter
         expected, found = read_message(path, kind), read_message(out, kind)
-        assert text_format.Parse(out.read_bytes().decode("latin-1"), kind(), allow_unknown_field=True)
-        if not expected.message.DESCRIPTOR.full_name.endswith("Net") and not getattr(expected.message, "input", ()):
-            assert found.message == expected.message, path
+        if kind is pb.NetParameter and expected.message.input and not found.message.input:
+            assert list(found.message.layer[0].top) == list(expected.message.input)
+            del found.message.layer[0]
+            for name in ("input", "input_dim", "input_shape"):
+                expected.message.ClearField(name)
+        assert found.message == expected.message, path
         assert in_style(out), path
         assert sorted(re.findall(rb"#[^\n]*?(?=\s*$)", texts[path], re.M)) == sorted(
             re.findall(rb"#[^\n]*?(?=\s*$)", out.read_bytes(), re.M)

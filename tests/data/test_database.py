@@ -126,3 +126,20 @@ def test_a_database_made_anew_is_read_anew(tmp_path: Path) -> None:
     del forgotten
     shutil.rmtree(tmp_path / "db")
     assert open_database(make_lmdb(tmp_path / "db", numbered(4)), "LMDB").entries == 4
+
+
+def test_leveldb(tmp_path: Path) -> None:
+    plyvel = pytest.importorskip("plyvel")
+    with plyvel.DB(str(tmp_path / "db"), create_if_missing=True) as db:
+        for i, value in enumerate(numbered(5)):
+            db.put(b"%08d" % i, value)
+    first, second = open_database(tmp_path / "db", "LEVELDB"), open_database(tmp_path / "db", "LEVELDB")
+    assert first.entries == 5
+    assert [key for key, _ in first.read(3, 3)] == [b"00000003", b"00000004", b"00000000"]
+    assert second.read(0, 1)[0][1] == numbered(1)[0]
+    first.close()
+    second.close()
+    (tmp_path / "db/CURRENT").write_text("nowhere\n")
+    with pytest.raises(BadData, match="LevelDB") as caught:
+        open_database(tmp_path / "db", "LEVELDB")
+    assert caught.value.code == "ND0502"

@@ -37,8 +37,13 @@ def test_log(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose([e.rate for e in rated], want["log.lr"], **DIGITS)
     for kind, found in (("train", rated), ("test", tested)):
         for key in (key for key in want.files if key.startswith(f"log.{kind}.")):
-            values = [next(o.mean for o in e.outputs if o.name == key.rsplit(".", 1)[1]) for e in found]
+            values = [value(e, key.removeprefix(f"log.{kind}.")) for e in found]
             np.testing.assert_allclose(values, want[key], **DIGITS, err_msg=key)
+
+
+def value(event: Any, key: str) -> float | None:
+    """What an event says of an output, or of the total loss of a test."""
+    return event.loss if key == "_test_loss" else next(o.mean for o in event.outputs if o.name == key)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[c["name"] for c in CASES])

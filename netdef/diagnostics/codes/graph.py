@@ -150,4 +150,15 @@ The file holds no `layer`. Perhaps it is empty, or a solver: a solver has `net: 
 as Caffe does, and then in the folder of the solver.
 """,
     ),
+    Page(
+        "ND0321",
+        "sizes that only a database tells",
+        """
+A net can be checked without its database, but not trained or exported: the number of channels and the height and
+width of the images decide the size of the parameters. Put the database in its place, or, where no data are needed
+(`netdef export`, `netdef time`), supply the sizes:
+
+    netdef export train_val.prototxt --shape data=64x3x227x227 -o m.onnx
+""",
+    ),
 )

@@ -12,10 +12,11 @@ _NUM_AXES = 4  # an `input_dim` stands for one of N, C, H, W
 
 
 def upgrade_inputs(document: Document) -> Document:
-    """The net with one `Input` layer in the place of its first `input`, or before the first layer where that comes first.
+    """The net with one `Input` layer in the place of its first `input`, before the first layer at the latest.
 
-    Source: Caffe's upgrade_proto.cpp, UpgradeNetInput, which puts it in front of all. Only what prints a net for people needs it: graphs are made of both forms alike. Nets whose inputs and
-    shapes don't match in number come back as they are, for the graph's checks to speak of.
+    Source: Caffe's upgrade_proto.cpp, UpgradeNetInput, which puts it in front of all. Only what prints a net for people
+    needs it: graphs are made of both forms alike. Nets whose inputs and shapes don't match in number come back as they
+    are, for the graph's checks to speak of.
     """
     top = Message(document.end, document.fields, document.end)
     names = tree.values(top, "input")

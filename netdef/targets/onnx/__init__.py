@@ -2,6 +2,7 @@
 
 from netdef.targets.onnx.batch import batch_of, sizes
 from netdef.targets.onnx.emit import Emission, emit, netdef_version
+from netdef.targets.onnx.names import value_names
 from netdef.targets.onnx.opset import DEFAULT_OPSET, OLDEST_OPSET, newest_known
 from netdef.targets.onnx.saving import EXTERNAL_DATA_LIMIT, data_file, save
 
@@ -17,4 +18,5 @@ __all__ = [
     "newest_known",
     "save",
     "sizes",
+    "value_names",
 ]

@@ -18,6 +18,7 @@ from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Value
 from netdef.targets.onnx.batch import batch_axes, sizes
 from netdef.targets.onnx.builder import Array, Builder, Op
+from netdef.targets.onnx.names import value_names
 
 BATCH = "batch"
 """The name of the free batch axis in the model's inputs and outputs."""
@@ -68,9 +69,9 @@ def emit(
 ) -> onnx.ModelProto:
     """The model of `graph` (in its deploy form) with the parameters `arrays`, by their ids, in Caffe's shapes.
 
-    Inputs and blobs bear the graph's ids, parameters theirs (``conv1.weight``, once each however often shared), nodes
-    their layer's name and the place it was written at. The batch axis is free unless `batch` fixes it. Only ai.onnx
-    operators are used; equal arguments give equal bytes.
+    Inputs and blobs are called as `value_names` tells, parameters by their ids (``conv1.weight``, stored once however
+    often shared), nodes by their layer's name, with the place it was written at. The batch axis is free unless `batch`
+    fixes it. Only ai.onnx operators are used; equal arguments give equal bytes.
 
     Raises:
         NetdefError: a layer has no meaning in ONNX (ND0901), a size is unknown (ND0904), the batch cannot be free
@@ -110,8 +111,8 @@ def _is_input(graph: Graph, node: Node) -> bool:
 
 def _reserve(emission: Emission) -> None:
     """Give blobs and parameters their names before anything else can take them."""
-    for id in emission.shapes:
-        emission.names[id] = emission.fresh(id)
+    for id, name in value_names(emission.graph).items():
+        emission.names[id] = emission.fresh(name)
     for id in emission.graph.params:
         emission.initializers[id] = emission.fresh(id)
 

@@ -201,6 +201,13 @@ def test_a_shared_parameter_is_stored_once_and_reshaped_for_its_sharer():
     assert y.tolist() == [[1, 100, 10000]] * 2
 
 
+def test_an_input_that_is_changed_in_place_keeps_its_name():
+    before, after = Blob("x@in", "x", Shape((2, 3))), Blob("x", "x", Shape((2, 3)))
+    relu = node("relu", registry()["ReLU"](), (before,), (after,))
+    model = emit(Graph("", "TEST", (input_node(before), relu), (before,), (after,)), {}, opset=13)
+    assert [info.name for info in (*model.graph.input, *model.graph.output)] == ["x", "x@relu"]
+
+
 def test_every_unsupported_layer_is_told_at_once():
     @dataclass(frozen=True, slots=True)
     class Odd(Gain):

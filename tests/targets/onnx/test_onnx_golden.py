@@ -13,7 +13,7 @@ from netdef.diagnostics import NetdefError
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph
-from netdef.targets.onnx import DEFAULT_OPSET, OLDEST_OPSET, emit
+from netdef.targets.onnx import DEFAULT_OPSET, OLDEST_OPSET, emit, value_names
 from tests.golden_cases import arrays, assert_close, cases, group, prototxt
 
 OPSETS = (OLDEST_OPSET, 18, DEFAULT_OPSET, runtime.newest_runnable())
@@ -54,7 +54,7 @@ MEANINGFUL = [case for case in LAYERS if case["layer_type"] not in REFUSED_TYPES
 PLAIN = [case for case in MEANINGFUL if case["name"] not in OTHER_VALUES]
 
 
-def names(chosen: list[dict[str, Any]]) -> list[str]:
+def ids_of(chosen: list[dict[str, Any]]) -> list[str]:
     return [case["name"] for case in chosen]
 
 
@@ -74,10 +74,11 @@ def emitted(case: dict[str, Any], graph: Graph, opset: int) -> onnx.ModelProto:
 def agrees(case: dict[str, Any], graph: Graph, model: onnx.ModelProto, key: str) -> int:
     """Compare every array `key.<blob>` of the case with the model's value; returns how many there are."""
     held = arrays(case)
+    names = value_names(graph)
     made = {name for node in model.graph.node for name in node.output}
-    expected = {name: value for name, value in group(held, key).items() if name in made}
+    expected = {names[id]: value for id, value in group(held, key).items() if names.get(id) in made}
     bottoms = group(held, "bottom")
-    feeds = {blob.id: bottoms[blob.name].astype(np.float32) for blob in graph.inputs}
+    feeds = {names[blob.id]: bottoms[blob.name].astype(np.float32) for blob in graph.inputs}
     with runtime.exposing(model, list(expected)):
         found = runtime.session(model)(feeds)
     for name, value in expected.items():
@@ -86,7 +87,7 @@ def agrees(case: dict[str, Any], graph: Graph, model: onnx.ModelProto, key: str)
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("case", PLAIN, ids=names(PLAIN))
+@pytest.mark.parametrize("case", PLAIN, ids=ids_of(PLAIN))
 def test_layer_agrees_with_caffe(case: dict[str, Any], opset: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(case, monkeypatch)
     model = emitted(case, graph, opset)
@@ -96,7 +97,7 @@ def test_layer_agrees_with_caffe(case: dict[str, Any], opset: int, monkeypatch: 
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("case", NETS, ids=names(NETS))
+@pytest.mark.parametrize("case", NETS, ids=ids_of(NETS))
 def test_net_agrees_with_caffe_in_every_blob(case: dict[str, Any], opset: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = deploy(graph_of(case, monkeypatch))
     assert agrees(case, graph, emitted(case, graph, opset), "blob") >= 4
@@ -105,7 +106,7 @@ def test_net_agrees_with_caffe_in_every_blob(case: dict[str, Any], opset: int, m
 REFUSED = [case for case in LAYERS if case["layer_type"] in REFUSED_TYPES]
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=names(REFUSED))
+@pytest.mark.parametrize("case", REFUSED, ids=ids_of(REFUSED))
 def test_what_has_no_meaning_is_refused(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(case, monkeypatch)
     code = REFUSED_TYPES[case["layer_type"]]
@@ -125,6 +126,6 @@ def test_a_batch_that_is_not_free(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_each_table_names_cases_that_are_there() -> None:
-    known = set(names(LAYERS))
+    known = set(ids_of(LAYERS))
     assert {*FIXED_BATCH, *OTHER_VALUES} <= known
     assert set(REFUSED_TYPES) <= {case["layer_type"] for case in LAYERS}

@@ -1,0 +1,91 @@
+"""`netdef gradcheck`: is each layer's gradient right? Numeric against analytic, in float64."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.report import show
+from netdef.cli.tables import print_table, table
+from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.ir import Shape
+from netdef.report.gradcheck import Check, check_gradients
+from netdef.report.subject import read_subject
+
+
+@click.command("gradcheck")
+@click.argument("net", metavar="NET|SOLVER", type=click.Path())
+@click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Rows at most.")
+@click.option("--samples", type=click.IntRange(0), default=8, show_default=True, help="Single values moved, per tensor.")
+@click.option(
+    "--tolerance", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True, help="Relative."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the data, the weights and the directions.")
+@state_options
+@shape_option
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    net: str,
+    batch: int,
+    samples: int,
+    tolerance: float,
+    seed: int,
+    phase: str | None,
+    level: int,
+    stages: tuple[str, ...],
+    shapes: tuple[tuple[str, Shape], ...],
+    form: str,
+) -> None:
+    """Compare the gradient of every layer of NET with a numeric one, in float64 on random data.
+
+    A layer may bend right where it is looked at (a maximum's tie, ReLU at 0): such kinks are told and are no failures.
+    Exit code 1 if a gradient parts from the numeric one.
+    """
+    subject = read_subject(net, net_options(phase or "TRAIN", level, stages, shapes))
+    show(subject.warnings)
+    found = []
+    for check in check_gradients(subject.graph, batch=batch, samples=samples, tolerance=tolerance, seed=seed):
+        found.append(check)
+        if sys.stderr.isatty():
+            click.echo(f"\r\033[K{check.layer}", nl=False, err=True)
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
+    _report(found, form, tolerance)
+
+
+def _report(found: list[Check], form: str, tolerance: float) -> None:
+    bad = [check for check in found if check.verdict == "parts"]
+    if form == "json":
+        click.echo(json.dumps({"agrees": not bad, "checks": [check.as_json() for check in found]}, indent=2))
+    else:
+        _print(found)
+    if bad:
+        raise NetdefError([_parted(check, tolerance) for check in bad])
+
+
+def _print(found: list[Check]) -> None:
+    made = table("", ("layer", "type", "gradient of"), ("relative\nerror", "numeric", "analytic"))
+    made.add_column("", no_wrap=True)
+    for check in found:
+        numbers = f"{check.error:.1e}", f"{check.numeric:.6g}", f"{check.analytic:.6g}"
+        made.add_row(check.layer, check.type, check.tensor, *numbers, _remark(check))
+    print_table(made)
+    good = sum(check.verdict != "parts" for check in found)
+    click.echo(f"{good} of {len(found)} gradients agree with numeric ones")
+
+
+def _remark(check: Check) -> str:
+    if check.verdict == "parts":
+        return "PARTS"
+    return f"kink in {check.kinks} of {check.directions} directions" if check.kinks else "ok"
+
+
+def _parted(check: Check, tolerance: float) -> Diagnostic:
+    message = (
+        f'{check.type} "{check.layer}": the gradient of "{check.tensor}" is {check.analytic:.6g} by the layer and '
+        f"{check.numeric:.6g} by differences, a relative error of {check.error:.1e} (at most {tolerance:.0e} is allowed)"
+    )
+    return error("ND0032", message, help="if the layer is of your own making, look at its backward pass; else it is a bug")

@@ -1,0 +1,74 @@
+"""Which shapes and parameters does a layer have that a user wrote in Python? It is run once to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netdef.layers.base import Mismatch
+from netdef.layers.python import Python
+from netdef.nn.python_layer import LayerBlob, Sizes, find_class, set_up, what_happened
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The shapes of the tops, and names and shapes of the parameters."""
+
+    tops: tuple[Sizes, ...]
+    params: tuple[tuple[str, Sizes], ...]
+
+
+@dataclass(slots=True)
+class PythonHost:
+    """Runs users' classes; each once for the same fields and bottoms, as shape rules are asked again and again.
+
+    Every method raises Mismatch: ND0483, the class cannot be found or used; ND0484, its code raised an exception.
+    """
+
+    _seen: dict[tuple[Any, ...], Seen] = field(default_factory=dict)
+
+    def shapes(self, layer: Python, bottoms: tuple[Sizes, ...]) -> tuple[Sizes, ...]:
+        """The shapes of the tops."""
+        return self._look(layer, bottoms).tops
+
+    def params(self, layer: Python, bottoms: tuple[Sizes, ...]) -> tuple[tuple[str, Sizes], ...]:
+        """Names and shapes of the parameters."""
+        return self._look(layer, bottoms).params
+
+    def is_module(self, layer: Python) -> bool:
+        """Whether the class is a torch module, and not one of Caffe's protocol."""
+        return issubclass(find_class(layer.module, layer.layer), nn.Module)
+
+    def _look(self, layer: Python, bottoms: tuple[Sizes, ...]) -> Seen:
+        key = (layer.module, layer.layer, layer.param_str, layer.phase, layer.count, bottoms)
+        if key not in self._seen:
+            kind = find_class(layer.module, layer.layer)
+            look = _look_at_module if issubclass(kind, nn.Module) else _look_at_layer
+            try:
+                self._seen[key] = look(kind, layer, bottoms)
+            except Mismatch:
+                raise
+            except Exception as fault:  # noqa: BLE001 - the user's code may raise anything
+                raise Mismatch(what_happened(layer.describe(), fault), code="ND0484") from fault
+        return self._seen[key]
+
+
+def _look_at_layer(kind: type[Any], layer: Python, bottoms: tuple[Sizes, ...]) -> Seen:
+    zeros = [LayerBlob(np.zeros(sizes, np.float32)) for sizes in bottoms]
+    made, tops = set_up(kind, layer.param_str, layer.phase, zeros, layer.count)
+    return Seen(tuple(top.shape for top in tops), tuple((f"blob{i}", blob.shape) for i, blob in enumerate(made.blobs)))
+
+
+def _look_at_module(kind: type[nn.Module], layer: Python, bottoms: tuple[Sizes, ...]) -> Seen:
+    with torch.random.fork_rng(), torch.no_grad():
+        module = kind(*((layer.param_str,) if layer.param_str else ())).train(layer.phase == "TRAIN")
+        found = module(*(torch.zeros(sizes) for sizes in bottoms))
+    params = tuple((name, tuple(param.shape)) for name, param in module.named_parameters())
+    tops = (found,) if isinstance(found, Tensor) else tuple(found)
+    if len(tops) != layer.count:
+        raise Mismatch(f"{layer.describe()} gives {len(tops)} tensors for {layer.count} tops", code="ND0483")
+    return Seen(tuple(tuple(top.shape) for top in tops), params)

@@ -1,0 +1,254 @@
+"""How does a layer that a user wrote in Python, in pycaffe's manner, run within torch?"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from netdef.diagnostics import NetdefError, RunError, error
+from netdef.ir import Phase
+from netdef.layers.base import Mismatch
+from netdef.schema.suggest import nearest
+
+Array = NDArray[Any]
+Sizes = tuple[int, ...]
+_PROTOCOL = ("setup", "reshape", "forward", "backward")
+
+
+class LayerBlob:
+    """A bottom, top or parameter as a user's layer sees it: `data` and `diff` are live numpy arrays."""
+
+    def __init__(self, data: Array) -> None:
+        self._data = data
+        self._diff: Array | None = None
+
+    @property
+    def data(self) -> Array:
+        """The values."""
+        return self._data
+
+    @property
+    def diff(self) -> Array:
+        """The gradients; zeros when first asked for."""
+        if self._diff is None:
+            self._diff = np.zeros_like(self._data)
+        return self._diff
+
+    @property
+    def shape(self) -> Sizes:
+        """The sizes of all axes."""
+        return tuple(self._data.shape)
+
+    @property
+    def count(self) -> int:
+        """The number of values."""
+        return int(self._data.size)
+
+    @property
+    def num(self) -> int:
+        """Size of axis 0, 1 where there is none."""
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        """Size of axis 1, 1 where there is none."""
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        """Size of axis 2, 1 where there is none."""
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        """Size of axis 3, 1 where there is none."""
+        return self._legacy(3)
+
+    def reshape(self, *shape: int) -> None:
+        """Give it other sizes; values stay where their number does."""
+        sizes = tuple(map(int, shape))
+        if sizes == self.shape:
+            return
+        kept = prod(sizes) == self.count
+        self._data = self._data.reshape(sizes) if kept else np.zeros(sizes, self._data.dtype)
+        self._diff = None
+
+    def _legacy(self, axis: int) -> int:
+        return self.shape[axis] if axis < len(self.shape) else 1
+
+
+class LayerBlobs(list[LayerBlob]):
+    """The parameters of a user's layer."""
+
+    def add_blob(self, *shape: int) -> LayerBlob:
+        """Add a parameter of zeros; in `setup` only."""
+        self.append(LayerBlob(np.zeros(shape, np.float32)))
+        return self[-1]
+
+
+class Layer:
+    """What a layer in pycaffe's manner derives from.
+
+    Attributes:
+        param_str: the text of `python_param { param_str: … }`.
+        phase: 0 in TRAIN, 1 in TEST.
+        blobs: its parameters; `setup` adds them by `self.blobs.add_blob(*shape)`.
+    """
+
+    param_str: str = ""
+    phase: int = 0
+    blobs: LayerBlobs
+
+    def setup(self, bottom: Sequence[LayerBlob], top: Sequence[LayerBlob]) -> None:
+        """Called once, before the first `reshape`."""
+
+    def reshape(self, bottom: Sequence[LayerBlob], top: Sequence[LayerBlob]) -> None:
+        """Called before each `forward`: give the tops their shapes."""
+
+    def forward(self, bottom: Sequence[LayerBlob], top: Sequence[LayerBlob]) -> None:
+        """Fill the tops' `data`."""
+
+    def backward(self, top: Sequence[LayerBlob], propagate_down: Sequence[bool], bottom: Sequence[LayerBlob]) -> None:
+        """Fill the bottoms' `diff` where `propagate_down` says so, and add to the parameters' `diff`."""
+
+
+class PythonLayer(nn.Module):
+    """A layer of pycaffe's protocol as a torch module, on the CPU whatever the device of its bottoms.
+
+    `reshape` and `forward` are called at each forward, `backward` at each backward that reaches it; its parameters
+    are `blob0`, `blob1`, … Source: Caffe's python_layer.hpp.
+
+    Raises:
+        RunError: ND0484, the user's code raised an exception.
+    """
+
+    def __init__(
+        self, module: str, layer: str, param_str: str, phase: Phase, num_tops: int, bottoms: Sequence[Sequence[int | None]]
+    ) -> None:
+        super().__init__()
+        self.place, self.num_tops = f"{module}.{layer}", num_tops
+        zeros = [LayerBlob(np.zeros([size or 1 for size in sizes], np.float32)) for sizes in bottoms]
+        with running(self.place):
+            self.layer = set_up(find_class(module, layer), param_str, phase, zeros, num_tops)[0]
+        for index, blob in enumerate(self.layer.blobs):
+            self.register_parameter(f"blob{index}", nn.Parameter(torch.from_numpy(blob.data)))
+        self.register_buffer("_device", torch.empty(0), persistent=False)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator, unused-ignore]
+    def forward(self, *bottoms: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The tops, one tensor or several."""
+        params = [cast(Tensor, getattr(self, f"blob{i}")) for i in range(len(self.layer.blobs))]
+        tops = cast(tuple[Tensor, ...], _Run.apply(self, len(bottoms), *bottoms, *params))
+        return tops[0] if self.num_tops == 1 else tops
+
+    def run(self, bottom: list[LayerBlob], params: Sequence[Tensor]) -> list[LayerBlob]:
+        """The tops of one forward."""
+        dtype = bottom[0].data.dtype if bottom else np.dtype(np.float32)
+        top = [LayerBlob(np.zeros((), dtype)) for _ in range(self.num_tops)]
+        self.layer.blobs[:] = [_blob(param) for param in params]
+        with running(self.place):
+            self.layer.reshape(bottom, top)
+            self.layer.forward(bottom, top)
+        return top
+
+    def extra_repr(self) -> str:
+        """The class."""
+        return self.place
+
+
+class _Run(torch.autograd.Function):
+    """One forward and one backward of a user's layer."""
+
+    @staticmethod
+    def forward(ctx: Any, module: PythonLayer, num_bottoms: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        device = tensors[0].device if tensors else cast(Tensor, module._device).device
+        bottom = [_blob(tensor) for tensor in tensors[:num_bottoms]]
+        top = module.run(bottom, tensors[num_bottoms:])
+        ctx.module, ctx.bottom, ctx.top, ctx.device = module, bottom, top, device
+        return tuple(torch.from_numpy(np.ascontiguousarray(blob.data)).to(device) for blob in top)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        layer, wanted = ctx.module.layer, ctx.needs_input_grad[2:]
+        for blob, gradient in zip(ctx.top, gradients, strict=True):
+            blob.diff[...] = gradient.detach().cpu().numpy()
+        for blob in (*ctx.bottom, *layer.blobs):
+            blob.diff[...] = 0
+        with running(ctx.module.place):
+            layer.backward(ctx.top, list(wanted[: len(ctx.bottom)]), ctx.bottom)
+        blobs = (*ctx.bottom, *layer.blobs)
+        found = (torch.from_numpy(b.diff.copy()).to(ctx.device) if wants else None for b, wants in zip(blobs, wanted, strict=True))
+        return None, None, *found
+
+
+def find_class(module: str, name: str) -> type[Any]:
+    """The user's class, from a module on Python's path or in the working folder.
+
+    Raises:
+        Mismatch: ND0483, there is none, or it is neither a torch module nor a layer of pycaffe's protocol.
+    """
+    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109 - the string that Python's path holds
+        sys.path.append(here)
+    try:
+        home = import_module(module)
+    except Exception as fault:  # noqa: BLE001 - the user's module may raise anything
+        help = "write `import netdef.pycaffe as caffe` in it" if "'caffe'" in str(fault) else "set PYTHONPATH to its folder"
+        message = f'the module "{module}" cannot be imported: {type(fault).__name__}: {fault}'
+        raise Mismatch(message, code="ND0483", help=help) from fault
+    found = getattr(home, name, None)
+    if not isinstance(found, type):
+        near = nearest(name, [key for key, value in vars(home).items() if isinstance(value, type)])
+        help = f"did you mean {near}?" if near else ""
+        raise Mismatch(f'the module "{module}" has no class "{name}"', code="ND0483", help=help)
+    if not (issubclass(found, nn.Module) or all(callable(getattr(found, method, None)) for method in _PROTOCOL)):
+        message = f"{module}.{name} is neither a torch module nor has it the methods {', '.join(_PROTOCOL)}"
+        raise Mismatch(message, code="ND0483", help="derive it from torch.nn.Module or netdef.pycaffe.Layer")
+    return found
+
+
+def set_up(
+    kind: type[Any], param_str: str, phase: Phase, bottom: list[LayerBlob], num_tops: int
+) -> tuple[Layer, list[LayerBlob]]:
+    """An instance of the user's class after `setup` and `reshape`, and its tops."""
+    layer = kind()
+    layer.param_str = layer.param_str_ = param_str  # the second is pycaffe's name of 2014
+    layer.phase = 0 if phase == "TRAIN" else 1
+    layer.blobs = LayerBlobs()
+    top = [LayerBlob(np.zeros((), np.float32)) for _ in range(num_tops)]
+    layer.setup(bottom, top)
+    layer.reshape(bottom, top)
+    return cast(Layer, layer), top
+
+
+@contextmanager
+def running(place: str) -> Iterator[None]:
+    """Turn whatever the user's code raises in the block into a RunError that tells its line."""
+    try:
+        yield
+    except (NetdefError, Mismatch):
+        raise
+    except Exception as fault:  # noqa: BLE001 - the user's code may raise anything
+        raise RunError([error("ND0484", what_happened(place, fault))]) from fault
+
+
+def what_happened(place: str, fault: Exception) -> str:
+    """An exception of the user's code, with the line that raised it."""
+    frame = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{place} raised {type(fault).__name__}: {fault} ({frame.filename}:{frame.lineno}, in {frame.name})"
+
+
+def _blob(tensor: Tensor) -> LayerBlob:
+    return LayerBlob(tensor.detach().cpu().contiguous().numpy())

@@ -1,0 +1,182 @@
+"""Does `netdef train` do what a user at a terminal expects?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from netdef.cli.main import group
+from netdef.diagnostics import NetdefError
+from tests.solver import small_run
+
+ROOT = Path(__file__).parents[2]
+
+
+def netdef(*args: str | Path) -> str:
+    """What a command prints; its errors come as exceptions."""
+    result = CliRunner().invoke(group, [str(arg) for arg in args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def codes(*args: str | Path) -> list[str]:
+    with pytest.raises(NetdefError) as failure:
+        netdef(*args)
+    return [d.code for d in failure.value.diagnostics]
+
+
+@pytest.fixture
+def solver(tmp_path: Path) -> Path:
+    return small_run.make(tmp_path, "display: 5")
+
+
+def test_lines_metrics_and_snapshots(solver: Path) -> None:
+    said = netdef("train", solver).splitlines()
+    assert said[0] == "Iteration 0, Testing net (#0)"
+    assert sum(line.startswith("Iteration 5, loss = ") and ", lr = 0.02" in line for line in said) == 1
+    assert said[-1] == "Optimization Done."
+    entries = [json.loads(line) for line in (solver.parent / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert [e["iteration"] for e in entries if e["kind"] == "train"] == [0, 5, 10, 15, 20]
+    assert [e["iteration"] for e in entries if e["kind"] == "test"] == [0, 6, 12, 18]
+    assert {"loss", "lr", "images_per_s", "time"} <= entries[1].keys()
+    assert 0 <= entries[0]["outputs"]["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    "state", [["--snapshot", "out/snap_iter_10.solverstate"], ["--resume", "auto"]], ids=["named", "auto"]
+)
+def test_going_on(solver: Path, state: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(solver.parent)
+    netdef("train", solver, "--iterations", "10")
+    said = netdef("train", f"--solver={solver}", *state)
+    assert "Going on at iteration 10" in said
+    entries = [json.loads(line) for line in Path("out/metrics.jsonl").read_text().splitlines()]
+    assert [e["iteration"] for e in entries if e["kind"] == "train"] == [0, 5, 10, 15, 20]
+
+
+def test_weights_in_caffes_spelling_and_scores(solver: Path, tmp_path: Path) -> None:
+    netdef("train", solver, "--iterations", "5")
+    weights = tmp_path / "out" / "snap_iter_5.caffemodel"
+    assert "Optimization Done." in netdef(
+        "train", f"-solver={solver}", f"-weights={weights},{weights}", "--iterations", "2"
+    )
+    (score,) = json.loads(netdef("test", solver, "--weights", weights, "--format", "json"))
+    assert score["iterations"] == 2
+    (again,) = json.loads(
+        netdef("test", tmp_path / "net.prototxt", "--weights", weights, "--iterations", "2", "--format", "json")
+    )
+    assert again["outputs"] == score["outputs"]
+    said = netdef("test", f"--model={tmp_path}/net.prototxt", f"--weights={weights}", "--iterations", "2").splitlines()
+    mean = float(next(line for line in said if line.startswith("accuracy = ")).split()[-1])
+    batches = [float(line.split()[-1]) for line in said if line.startswith("Batch") and "accuracy" in line]
+    assert mean == pytest.approx(sum(batches) / 2, rel=1e-4)
+
+
+def test_no_gpu(solver: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert codes("train", solver, "--gpu", "0") == ["ND0711"]
+    assert codes("train", solver, "--gpu", "all") == ["ND0711"]
+    solver.write_text(solver.read_text().replace("solver_mode: CPU", "solver_mode: GPU"))
+    assert "No GPU found: training on the CPU." in netdef("train", solver, "--iterations", "1")
+
+
+def test_wrong_uses(solver: Path, tmp_path: Path) -> None:
+    for args in ([], [str(solver), "--solver", "x"], [str(solver), "--weights", "a", "--snapshot", "b"]):
+        assert CliRunner().invoke(group, ["train", *args]).exit_code == 2
+    assert codes("train", tmp_path / "none.prototxt") == ["ND0010"]
+    assert codes("train", solver, "--snapshot", tmp_path / "net.prototxt") != []
+
+
+def test_a_net_that_cannot_be_trained(tmp_path: Path) -> None:
+    net = 'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 1 dim: 2 }} }} }}'
+    solver = small_run.make(
+        tmp_path, net=net, solver='train_net: "{folder}/net.prototxt" base_lr: 1 lr_policy: "fixed"'
+    )
+    assert codes("train", solver) == ["ND0712"] * 3
+
+
+def test_missing_net(tmp_path: Path) -> None:
+    solver = small_run.make(tmp_path)
+    (tmp_path / "net.prototxt").unlink()
+    assert codes("train", solver) == ["ND0320"]
+
+
+def diverged(solver: Path) -> str:
+    with pytest.raises(NetdefError) as failure:
+        netdef("train", solver)
+    (fault,) = failure.value.diagnostics
+    assert failure.value.exit_code == 3
+    assert fault.code == "ND0801"
+    return fault.message
+
+
+def test_divergence_names_iteration_and_layer(tmp_path: Path) -> None:
+    """Weights of 1e30 overflow in the second iteration's convolution, which its loss, clamped as Caffe's, survives."""
+    text = small_run.SOLVER.replace('type: "Adam" base_lr: 0.02', "base_lr: 1e30")
+    said = diverged(small_run.make(tmp_path, solver=text))
+    assert said == 'the loss is not finite at iteration 2: "conv" is the first layer whose output is not finite'
+    assert not list((tmp_path / "out").glob("*.caffemodel"))
+
+
+def test_divergence_by_data_keeps_the_snapshots_before(tmp_path: Path) -> None:
+    text = small_run.SOLVER.replace("snapshot: 5", "snapshot: 1")
+    solver = small_run.make(tmp_path, solver=text, net=small_run.NET.replace("shuffle: true", "shuffle: false"))
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        file["data"][20, 0, 0, 0] = np.nan  # row 20 is in the third batch of 7, the first of iteration 1
+    assert diverged(solver).startswith("the loss is not finite at iteration 1: ")
+    assert [p.name for p in (tmp_path / "out").glob("*.caffemodel")] == ["snap_iter_1.caffemodel"]
+
+
+def start(*args: str | Path) -> subprocess.Popen[str]:
+    """A run in a process of its own, for signals."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    command: Sequence[str] = [sys.executable, "-m", "netdef", "train", *map(str, args)]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(process: subprocess.Popen[str], text: str) -> None:
+    """Read on until a line holds `text`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(process.communicate())
+
+
+def test_ctrl_c_takes_a_snapshot_and_says_how_to_go_on(solver: Path) -> None:
+    with start(solver, "--iterations", "1000000") as process:
+        until(process, "Iteration 10, loss")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    last = out.splitlines()[-1]
+    assert last.startswith("Stopped at iteration ")
+    state = last.rsplit(" ", 1)[1]
+    assert Path(state).exists()
+    assert f"_iter_{last.split()[3].rstrip('.')}." in state
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_hang_up_takes_a_snapshot_and_goes_on(tmp_path: Path) -> None:
+    solver = small_run.make(tmp_path, "display: 5", solver=small_run.SOLVER.replace("snapshot: 5", "snapshot: 0"))
+    with start(solver, "--iterations", "1000000") as process:
+        until(process, "Iteration 10, loss")
+        process.send_signal(signal.SIGHUP)
+        until(process, "Snapshotting to")
+        until(process, "loss = ")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
