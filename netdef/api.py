@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,15 +15,28 @@ from netdef.data.probe import prober
 from netdef.diagnostics import NetdefError
 from netdef.graph import Options, load
 from netdef.ir import Graph, Phase, Shape
+from netdef.layers.python import allowing
+from netdef.nn.python_host import PythonHost
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs
 from netdef.weights import match, read_weights
 
 if TYPE_CHECKING:
     from netdef.deploy import ExportReport
 
-__all__ = ["NetdefError", "build", "export_onnx", "load_net", "read_weights"]
+__all__ = ["NetdefError", "allow_python", "build", "export_onnx", "load_net", "read_weights"]
 
 PathLike = str | os.PathLike[str]
+
+
+@contextmanager
+def allow_python() -> Iterator[None]:
+    """Let the nets that are loaded in the block run the code of their `Python` layers, then and later.
+
+    Without it nothing of a net's own code is imported: shapes behind such layers are unknown, and building is refused
+    (ND0485).
+    """
+    with allowing(PythonHost()):
+        yield
 
 
 def load_net(

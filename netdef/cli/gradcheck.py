@@ -68,7 +68,7 @@ def _report(found: list[Check], form: str, tolerance: float) -> None:
 
 def _print(found: list[Check]) -> None:
     made = table("", ("layer", "type", "gradient of"), ("relative\nerror", "numeric", "analytic"))
-    made.add_column("", no_wrap=True)
+    made.add_column("", vertical="bottom")
     for check in found:
         numbers = f"{check.error:.1e}", f"{check.numeric:.6g}", f"{check.analytic:.6g}"
         made.add_row(check.layer, check.type, check.tensor, *numbers, _remark(check))
@@ -80,7 +80,7 @@ def _print(found: list[Check]) -> None:
 def _remark(check: Check) -> str:
     if check.verdict == "parts":
         return "PARTS"
-    return f"kink in {check.kinks} of {check.directions} directions" if check.kinks else "ok"
+    return f"ok, {check.kinks} of {check.directions} at a kink" if check.kinks else "ok"
 
 
 def _parted(check: Check, tolerance: float) -> Diagnostic:

@@ -33,8 +33,23 @@ COMMANDS = {
 }
 """Every command and what `netdef --help` says of it; each is `command` in the file of its name (`-` being `_`)."""
 
+RUNS_NETS = frozenset({"train", "test", "time", "check", "summary", "draw", "export", "verify", "predict", "eject"})
+"""The commands that take `--allow-python`."""
+
 FAILED = 3
 """Exit code of a run that failed for no fault of its input."""
+
+
+def _allow_python() -> click.Option:
+    def consent(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            from netdef.layers.python import allowing
+            from netdef.nn.python_host import PythonHost  # brings torch
+
+            ctx.with_resource(allowing(PythonHost()))
+
+    help = "Run the code of the net's Python layers; read it first."
+    return click.Option(["--allow-python"], is_flag=True, expose_value=False, callback=consent, help=help)
 
 
 class Commands(click.Group):
@@ -49,6 +64,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"netdef.cli.{cmd_name.replace('-', '_')}").command
+        if cmd_name in RUNS_NETS and all(param.name != "allow_python" for param in command.params):
+            command.params.append(_allow_python())
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

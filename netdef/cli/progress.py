@@ -32,17 +32,19 @@ def watching(solver: Solver, last: int) -> Iterator[None]:
         yield
 
 
-def _plain(event: Event) -> None:
+def warn(event: Event) -> None:
+    """Show what a run warns of; a live line stays below it."""
     if isinstance(event, Warned):
         show([event.diagnostic])
+
+
+def _plain(event: Event) -> None:
     for line in lines(event):
         click.echo(line)
 
 
 def _above(console: Console, event: Event) -> None:
     """Print above the live line."""
-    if isinstance(event, Warned):
-        console.print(f"iteration {event.iteration}: {event.diagnostic.message}", style="yellow", markup=False)
     for line in lines(event):
         console.print(line, markup=False)
 

@@ -26,6 +26,6 @@ def table(title: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
 def print_table(made: Table) -> None:
     """Print it, as wide as a terminal is, or as wide as it needs to be."""
     console = Console(highlight=False)
-    options = console.options.update(max_width=_ENDLESS)
-    width = None if console.is_terminal else Measurement.get(console, options, made).maximum
-    console.print(made, width=width, crop=console.is_terminal, markup=False)
+    if not console.is_terminal:
+        console.width = Measurement.get(console, console.options.update(max_width=_ENDLESS), made).maximum
+    console.print(made, markup=False)

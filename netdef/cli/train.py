@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 
 import click
 
-from netdef.cli.progress import watching
+from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.solver.loop import Solver
@@ -61,12 +60,14 @@ def command(
     if iterations is not None:
         config = replace(config, max_iter=iterations)
     start = split(weights) or None
-    with Solver(config, weights=start, device=gpu_number(gpu), level=level, stages=split(stages)) as solver:
+    extra = split(stages)
+    with Solver(config, weights=start, device=gpu_number(gpu), level=level, stages=extra, observers=[warn]) as solver:
         if solver.device_note:
             click.echo(solver.device_note)
-        state = snapshot or (_newest(config.snapshot_prefix) if resume else None)
-        with watching(solver, config.max_iter), _signals(solver, sigint_effect, sighup_effect):
-            _train(solver, path, state)
+        _restore(solver, snapshot or (_newest(config.snapshot_prefix) if resume else None))
+        with watching(solver, config.max_iter), _signals(solver, sigint_effect, sighup_effect), _metrics(solver):
+            solver.solve()
+        click.echo(_conclusion(solver, path))
 
 
 def split(texts: tuple[str, ...]) -> list[str]:
@@ -110,35 +111,33 @@ def _newest(prefix: str) -> str | None:
     return str(found[1].state) if found else None
 
 
-def _train(solver: Solver, path: str, state: str | None) -> None:
+def _restore(solver: Solver, state: str | None) -> None:
     if state is not None:
         solver.restore(state)
         click.echo(f"Going on at iteration {solver.iter} from {state}")
-    metrics = _metrics(solver)
-    try:
-        solver.solve()
-    finally:
-        if metrics:
-            metrics.close()
+
+
+def _conclusion(solver: Solver, path: str) -> str:
     if not solver.stopped:
-        click.echo("Optimization Done.")
-        return
-    saved = next(existing(solver.config.snapshot_prefix), None)
-    place = saved[1].state if saved else "…"
-    click.echo(f"Stopped at iteration {solver.iter}. To go on: netdef train {path} --snapshot {place}")
+        return "Optimization Done."
+    saved = next(existing(solver.config.snapshot_prefix))[1].state
+    return f"Stopped at iteration {solver.iter}. To go on: netdef train {path} --snapshot {saved}"
 
 
-def _metrics(solver: Solver) -> Metrics | None:
-    """Write metrics beside the snapshots; where that cannot be, snapshots could not be written either."""
+@contextmanager
+def _metrics(solver: Solver) -> Iterator[None]:
+    """Write metrics beside the snapshots, or where the solver says."""
     path = metrics_path(solver.config)
     if path is None:
-        return None
+        yield
+        return
     try:
-        metrics = Metrics(Path(path), solver.iter)
+        metrics = Metrics(path, solver.iter)
     except OSError as fault:
         raise RunError([error("ND0803", f"metrics cannot be written to {path}: {fault.strerror}")]) from fault
     solver.observers.append(metrics)
-    return metrics
+    with closing(metrics):
+        yield
 
 
 @contextmanager

@@ -27,6 +27,24 @@ class Cost:
     activation_bytes: Dim
 
 
+@dataclass(frozen=True, slots=True)
+class Keeps:
+    """What a layer's forward pass keeps for its backward pass in torch.
+
+    Attributes:
+        bottoms, tops: whether the blobs themselves.
+        extra_bytes: and so many bytes more for each element of its first top (indices, masks).
+    """
+
+    bottoms: bool = True
+    tops: bool = False
+    extra_bytes: int = 0
+
+
+NOTHING = Keeps(bottoms=False)
+ITS_TOPS = Keeps(bottoms=False, tops=True)
+
+
 def total(sizes: Iterable[Dim]) -> Dim:
     """The sum; None when a term is unknown."""
     known = list(sizes)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from netdef.diagnostics import Span
-from netdef.ir.cost import Cost, float_bytes, total
+from netdef.ir.cost import Cost, Keeps, float_bytes, total
 from netdef.ir.filler import Filler
 from netdef.ir.shape import Shape
 
@@ -21,6 +21,10 @@ class Rule(Protocol):
     @property
     def type(self) -> str:
         """Caffe's name of the layer type."""
+
+    @property
+    def keeps(self) -> Keeps:
+        """What the way back needs of the way forward."""
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """Shapes of the tops."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netdef.ir import SCALAR, Filler, ParamSpec, Shape
+from netdef.ir import ITS_TOPS, NOTHING, SCALAR, Filler, Keeps, ParamSpec, Shape
 from netdef.layers.base import Layer, Mismatch, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
@@ -39,6 +39,8 @@ class ReLU(Elementwise):
     ONNX has two operators for it, Relu and LeakyRelu. Source: Caffe's relu_layer.cpp.
     """
 
+    keeps: ClassVar[Keeps] = ITS_TOPS
+
     negative_slope: float = 0.0
 
     @classmethod
@@ -62,6 +64,8 @@ class ReLU(Elementwise):
 class Sigmoid(Elementwise):
     """``1 / (1 + exp(-x))``. Source: Caffe's sigmoid_layer.cpp."""
 
+    keeps: ClassVar[Keeps] = ITS_TOPS
+
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`torch.sigmoid`."""
         return (g.torch.sigmoid(bottoms[0]),)
@@ -75,6 +79,8 @@ class Sigmoid(Elementwise):
 @dataclass(frozen=True, slots=True)
 class TanH(Elementwise):
     """``tanh(x)``. Source: Caffe's tanh_layer.cpp."""
+
+    keeps: ClassVar[Keeps] = ITS_TOPS
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`torch.tanh`."""
@@ -238,6 +244,7 @@ class Threshold(Elementwise):
     Source: Caffe's threshold_layer.cpp.
     """
 
+    keeps: ClassVar[Keeps] = NOTHING
     label_bottoms: ClassVar[frozenset[int]] = frozenset({0})
     threshold: float
 
@@ -262,6 +269,8 @@ class Dropout(Elementwise):
 
     Source: Caffe's dropout_layer.cpp.
     """
+
+    keeps: ClassVar[Keeps] = Keeps(bottoms=False, extra_bytes=4)
 
     dropout_ratio: float
 

@@ -7,7 +7,7 @@ from functools import reduce
 from math import exp, inf, log, nan
 from typing import ClassVar, Literal, Self, cast
 
-from netdef.ir import UNKNOWN, Shape
+from netdef.ir import UNKNOWN, Keeps, Shape
 from netdef.layers.activation import Elementwise
 from netdef.layers.axes import alike, canonical, plural
 from netdef.layers.base import Arity, Layer, at_least, layer
@@ -182,6 +182,11 @@ class Eltwise(Layer):
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """The shape of all bottoms."""
         return (alike(bottoms, self.type),)
+
+    @property
+    def keeps(self) -> Keeps:
+        """A sum keeps nothing, a product and a maximum their bottoms."""
+        return Keeps(bottoms=self.operation != "SUM")
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`mul`, `add` with factors, or `netdef.nn.larger`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self, TypeVar
 
-from netdef.ir import ParamSpec, Shape
+from netdef.ir import Keeps, ParamSpec, Shape
 from netdef.layers.block import Block
 from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
 
@@ -126,6 +126,11 @@ class Layer(ABC):
     def cost(self, bottoms: tuple[Shape, ...], tops: tuple[Shape, ...]) -> int | None:
         """Multiply-adds of one forward pass; None where a size is unknown. Element-wise work counts as 0."""
         return 0
+
+    @property
+    def keeps(self) -> Keeps:
+        """What the forward pass keeps for the backward pass in torch, where most of a step's memory goes."""
+        return Keeps()
 
     def describe(self) -> str:
         """The fields that decide the shape, in a few words, for a label at another layer's error."""

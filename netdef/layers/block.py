@@ -34,9 +34,7 @@ class Block:
         value = getattr(self.message, name)
         if self.message.DESCRIPTOR.fields_by_name[name].is_repeated:
             value = value[index]
-        return Block(
-            value, self.where.sub(name, index), self.phase, self.num_bottoms, self.num_tops, self.found
-        )
+        return Block(value, self.where.sub(name, index), self.phase, self.num_bottoms, self.num_tops, self.found)
 
     def has(self, name: str) -> bool:
         """Whether a singular field is set."""
@@ -51,15 +49,11 @@ class Block:
         """Where a field's value is written; where the block begins when it is not."""
         return self.where.span if name is None else self.where.field(name, index)
 
-    def reject(
-        self, code: str, message: str, name: str | None = None, index: int = 0, *, help: str = ""
-    ) -> None:
+    def reject(self, code: str, message: str, name: str | None = None, index: int = 0, *, help: str = "") -> None:
         """Note an error at the value of the field `name` (or at the block); decoding goes on with any value."""
         self.found.append(error(code, message, span=self.place(name, index), help=help))
 
-    def warn(
-        self, code: str, message: str, name: str | None = None, index: int = 0, *, help: str = ""
-    ) -> None:
+    def warn(self, code: str, message: str, name: str | None = None, index: int = 0, *, help: str = "") -> None:
         """Note something dubious that Caffe would accept."""
         self.found.append(warning(code, message, span=self.place(name, index), help=help))
 

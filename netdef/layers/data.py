@@ -79,11 +79,8 @@ class Input(Source):
             decode_shape(block.sub("input_param"), "shape", i) for i in range(len(block.message.input_param.shape))
         )
         if len(shapes) not in (0, 1, block.num_tops):
-            block.reject(
-                "ND0472",
-                f"Input has {block.num_tops} tops and {len(shapes)} shapes; give one shape for all, or one for each top",
-                "input_param",
-            )
+            message = f"Input has {block.num_tops} tops and {len(shapes)} shapes; give one for all, or one for each top"
+            block.reject("ND0472", message, "input_param")
         return cls(_spread(shapes or (UNKNOWN,), block.num_tops))
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:

@@ -19,9 +19,7 @@ def decode_filler(block: Block) -> Filler:
     if m.type not in _TYPES:
         return _reject_type(block)
     if sparse is not None and m.type != "gaussian":
-        block.reject(
-            "ND0402", f'`sparse` works with the filler "gaussian" alone, not with "{m.type}"', "sparse"
-        )
+        block.reject("ND0402", f'`sparse` works with the filler "gaussian" alone, not with "{m.type}"', "sparse")
     norm = cast(VarianceNorm, block.enum("variance_norm"))
     return Filler(m.type, m.value, m.min, m.max, m.mean, m.std, sparse, norm)
 

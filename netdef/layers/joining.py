@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Self
 
-from netdef.ir import Dim, Shape, agree, merge
+from netdef.ir import NOTHING, Dim, Keeps, Shape, agree, merge
 from netdef.layers.axes import canonical, held, scaled
 from netdef.layers.base import Arity, Layer, Mismatch, at_least, layer
 from netdef.layers.block import Block
@@ -21,6 +21,7 @@ END = 2**63 - 1
 class Concat(Layer):
     """Bottoms joined along one axis; all others must agree. Source: Caffe's concat_layer.cpp."""
 
+    keeps: ClassVar[Keeps] = NOTHING
     num_bottoms: ClassVar[Arity] = at_least(1)
     axis: int
 
@@ -78,6 +79,7 @@ class Concat(Layer):
 class Slice(Layer):
     """One bottom cut along an axis, at the slice points or into equal parts. Source: Caffe's slice_layer.cpp."""
 
+    keeps: ClassVar[Keeps] = NOTHING
     num_tops: ClassVar[Arity] = at_least(1)
     axis: int
     points: tuple[int, ...]
@@ -160,6 +162,7 @@ class Split(Layer):
     Source: Caffe's split_layer.cpp.
     """
 
+    keeps: ClassVar[Keeps] = NOTHING
     num_tops: ClassVar[Arity] = at_least(1)
     count: int
 
@@ -185,6 +188,8 @@ class Split(Layer):
 @dataclass(frozen=True, slots=True)
 class Tile(Layer):
     """The bottom repeated `tiles` times along an axis; the gradients add up. Source: Caffe's tile_layer.cpp."""
+
+    keeps: ClassVar[Keeps] = NOTHING
 
     axis: int
     tiles: int

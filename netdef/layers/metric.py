@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from netdef.ir import SCALAR, UNKNOWN, Shape
+from netdef.ir import NOTHING, SCALAR, UNKNOWN, Keeps, Shape
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, between, exactly, layer
 from netdef.layers.block import Block
 from netdef.layers.loss import match_labels
@@ -20,6 +20,7 @@ class Accuracy(Layer):
     Another class with an equal score counts as better. Source: Caffe's accuracy_layer.cpp.
     """
 
+    keeps: ClassVar[Keeps] = NOTHING
     num_bottoms: ClassVar[Arity] = exactly(2)
     num_tops: ClassVar[Arity] = between(1, 2)
     label_bottoms: ClassVar[frozenset[int]] = frozenset({0, 1})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, cast
 
-from netdef.ir import ZERO, Dim, ParamSpec, Shape
+from netdef.ir import ZERO, Dim, Keeps, ParamSpec, Shape
 from netdef.layers.activation import Elementwise
 from netdef.layers.arithmetic import onnx_reduce
 from netdef.layers.axes import with_rank
@@ -24,6 +24,8 @@ class LRN(Layer):
     WITHIN_CHANNEL takes the mean over ``size x size`` places, padding included, and 1 for k. torch's
     `local_response_norm` and ONNX's LRN are the same as ACROSS_CHANNELS. Source: Caffe's lrn_layer.cpp.
     """
+
+    keeps: ClassVar[Keeps] = Keeps(tops=True, extra_bytes=4)
 
     size: int
     alpha: float

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf, prod
 from typing import ClassVar, Literal, Self, cast
 
-from netdef.ir import Dim, Shape, product
+from netdef.ir import Dim, Keeps, Shape, product
 from netdef.layers.axes import held, with_rank
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, between, layer
 from netdef.layers.block import Block
@@ -59,6 +59,11 @@ class Pooling(Layer):
         windows = self.windows
         spatial = (1, 1) if windows is None else tuple(_windows(windows, shape[2 + i], i) for i in range(2))
         return (held(Shape((*shape.sizes[:2], *spatial)), "the top"),) * (2 if self.mask else 1)
+
+    @property
+    def keeps(self) -> Keeps:
+        """The bottom, and the place of each maximum in 8 bytes."""
+        return Keeps(extra_bytes=8 if self.method == "MAX" else 0)
 
     def describe(self) -> str:
         """``kernel 3, stride 2, rounds up``."""

@@ -43,11 +43,6 @@ def allowing(host: Host) -> Iterator[None]:
         _host.reset(token)
 
 
-def allow(host: Host) -> None:
-    """The same for the rest of this context: a command that was called with `--allow-python`."""
-    _host.set(host)
-
-
 @layer("Python")
 @dataclass(frozen=True, slots=True)
 class Python(Layer):

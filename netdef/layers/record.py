@@ -49,9 +49,7 @@ class TorchRecorder:
     torch.nn.functional, torch, and netdef.nn; a name with a capital letter is a module, any other a function.
     """
 
-    def __init__(
-        self, node: str, phase: Phase, params: tuple[ParamSpec, ...], fresh: Callable[[str], str]
-    ) -> None:
+    def __init__(self, node: str, phase: Phase, params: tuple[ParamSpec, ...], fresh: Callable[[str], str]) -> None:
         self.node = node
         self.phase = phase
         self.params = params
@@ -75,9 +73,7 @@ class TorchRecorder:
         """A function call by its dotted name."""
         return self._add("function", target, args, kwargs, ())
 
-    def module(
-        self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: tuple[Value, ...]
-    ) -> Value:
+    def module(self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: tuple[Value, ...]) -> Value:
         """Construct a module and call it."""
         return self._add("module", target, args, kwargs, inputs)
 
@@ -123,9 +119,7 @@ class OnnxBuilder(Protocol):
     phase: Phase
 
     @overload
-    def op(
-        self, type: str, /, *inputs: Value | None, outputs: int, **attributes: Any
-    ) -> tuple[Value, ...]: ...
+    def op(self, type: str, /, *inputs: Value | None, outputs: int, **attributes: Any) -> tuple[Value, ...]: ...
     @overload
     def op(self, type: str, /, *inputs: Value | None, **attributes: Any) -> Value: ...
     def op(self, type: str, /, *inputs: Value | None, outputs: int = 0, **attributes: Any) -> Any:

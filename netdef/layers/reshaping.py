@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from netdef.ir import Dim, Shape, agree, product
+from netdef.ir import NOTHING, Dim, Keeps, Shape, agree, product
 from netdef.layers.axes import canonical, held
 from netdef.layers.base import Layer, Mismatch, layer
 from netdef.layers.block import Block
@@ -22,6 +22,8 @@ class Flatten(Layer):
 
     With `end_axis` just before `axis` an axis of size 1 is put in. Source: Caffe's flatten_layer.cpp.
     """
+
+    keeps: ClassVar[Keeps] = NOTHING
 
     axis: int
     end_axis: int
@@ -79,6 +81,8 @@ class Reshape(Layer):
     Only the axes from `axis` on, `num_axes` of them (-1: all), are replaced. The counts must be equal.
     torch's reshape has no 0. Source: Caffe's reshape_layer.cpp.
     """
+
+    keeps: ClassVar[Keeps] = NOTHING
 
     dims: tuple[int, ...]
     axis: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netdef.ir import UNKNOWN, Dim, Shape, agree
+from netdef.ir import NOTHING, UNKNOWN, Dim, Keeps, Shape, agree
 from netdef.layers.axes import canonical
 from netdef.layers.base import Arity, Layer, Mismatch, at_least, exactly, layer
 from netdef.layers.block import Block
@@ -23,6 +23,7 @@ class Crop(Layer):
     No gradient flows to the second bottom. Source: Caffe's crop_layer.cpp.
     """
 
+    keeps: ClassVar[Keeps] = NOTHING
     num_bottoms: ClassVar[Arity] = exactly(2)
     label_bottoms: ClassVar[frozenset[int]] = frozenset({1})
     axis: int
@@ -180,6 +181,7 @@ class ArgMax(Layer):
     values, and has at least three axes. torch and ONNX put the smaller index first. Source: Caffe's argmax_layer.cpp.
     """
 
+    keeps: ClassVar[Keeps] = NOTHING
     label_bottoms: ClassVar[frozenset[int]] = frozenset({0})
     top_k: int
     axis: int | None
@@ -246,6 +248,7 @@ def _values(g: OnnxBuilder, x: Value, index: Value, axis: int) -> Value:
 class Silence(Layer):
     """Takes blobs that nobody reads, so that they are no outputs; no gradient flows back. Source: silence_layer.cpp."""
 
+    keeps: ClassVar[Keeps] = NOTHING
     num_bottoms: ClassVar[Arity] = at_least(1)
     num_tops: ClassVar[Arity] = exactly(0)
 

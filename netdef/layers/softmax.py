@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netdef.ir import Shape
+from netdef.ir import ITS_TOPS, Keeps, Shape
 from netdef.layers.axes import canonical
 from netdef.layers.base import Layer, layer
 from netdef.layers.block import Block
@@ -21,6 +21,7 @@ class Softmax(Layer):
     Source: Caffe's softmax_layer.cpp.
     """
 
+    keeps: ClassVar[Keeps] = ITS_TOPS
     in_place: ClassVar[bool] = True
     axis: int = 1
 

@@ -124,7 +124,11 @@ class Transformer:
     def deprocess(self, in_: str, data: Array) -> Floats:
         """The image that an input was made from, all steps but the resize undone in reverse."""
         self._check(in_)
-        values: Floats = np.array(data, np.float32).squeeze()
+        values: Floats = np.array(data, np.float32)
+        if in_ not in self.transpose:
+            values = values.squeeze()
+        elif values.ndim == len(self.inputs[in_]):
+            values = values[0]
         if in_ in self.input_scale:
             values = values / np.float32(self.input_scale[in_])
         if in_ in self.mean:

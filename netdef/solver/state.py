@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
 from netdef.solver.run import Run, load_weights
 from netdef.solver.snapshot import Content, learned_net, run_state_path
-from netdef.targets.torch import layer_blobs, shared_blobs
+from netdef.targets.torch import layer_blobs, shared_blobs, tensors
 from netdef.weights import LayerWeights, SolverStateFile, read_run_state, read_solverstate
 
 PathLike = str | os.PathLike[str]
@@ -28,7 +29,7 @@ def capture(run: Run) -> Content:
         iteration=run.iter,
         current_step=run.current_step,
         history=tuple(row.detach().to("cpu").contiguous().numpy() for row in run.optimizer.history()),
-        arrays=run.random.arrays(),
+        arrays={**run.random.arrays(), **_carried(run)},
         values={
             "iteration": run.iter,
             "type": run.config.type,
@@ -68,6 +69,27 @@ def _layers(run: Run) -> Iterator[LayerWeights]:
         yield LayerWeights(layer.name, layer.type, [np.ascontiguousarray(blob) for _, blob in kept], keys=keys)
 
 
+def _carried(run: Run) -> dict[str, NDArray[Any]]:
+    """What modules keep from batch to batch beside parameters and statistics: the state of LSTM and RNN."""
+    found = {}
+    for number, net in enumerate((run.train, *run.tests)):
+        held = {id(tensor) for tensor in tensors(net.module, net.graph).values()}
+        buffers = ((name, buffer) for name, buffer in net.module.named_buffers() if id(buffer) not in held)
+        found.update({f"net{number}.{name}": buffer.cpu().numpy() for name, buffer in buffers})
+    return found
+
+
+def _carry_on(run: Run, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Put back what `_carried` took."""
+    for number, net in enumerate((run.train, *run.tests)):
+        for name, buffer in list(net.module.named_buffers()):
+            stored = arrays.get(f"net{number}.{name}")
+            if stored is not None:
+                owner, _, leaf = name.rpartition(".")
+                value = torch.from_numpy(np.array(stored)).to(buffer.device)
+                setattr(net.module.get_submodule(owner), leaf, value)
+
+
 Extra = tuple[dict[str, Any], Mapping[str, Any]]
 """Arrays and values of a run state."""
 
@@ -90,6 +112,7 @@ def _run_state(state: Path, iteration: int) -> tuple[Extra | None, tuple[Diagnos
 def _resume(run: Run, extra: Extra) -> None:
     arrays, values = extra
     run.random.restore(arrays)
+    _carry_on(run, arrays)
     run.losses.recent.clear()
     run.losses.recent.extend(values["losses"])
     run.train.feed.restore(values["data"]["train"])

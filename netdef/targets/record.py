@@ -63,6 +63,9 @@ class _Recorder:
             return
         specs = layer.params(tuple(blob.shape for blob in node.bottoms))
         g = TorchRecorder(node.id, graph.phase, specs, self._fresh)
+        if self.found and not all(blob.shape.ranked for blob in node.bottoms):
+            self.values.update((blob.id, Value(self._fresh(node.id))) for blob in node.tops)
+            return  # behind a layer that was refused; its rule cannot be asked
         bottoms = tuple(self._bottom(g, node, index) for index in range(len(node.bottoms)))
         try:
             tops = layer.torch(g, bottoms)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from netdef.solver.loop import Solver
 from tests.solver import small_run
 
 HERE = Path(__file__).parent
@@ -41,3 +42,32 @@ def test_two_hundred_kill_points(tmp_path: Path) -> None:
     found = killed(tmp_path, points)[1:]
     assert [line for line in found if not line.endswith(" same")] == []
     assert len(found) == len(points)
+
+
+RECURRENT = """
+name: "recurrent"
+layer {{ name: "data" type: "HDF5Data" top: "data" top: "label"
+  hdf5_data_param {{ source: "{folder}/list.txt" batch_size: 6 }} }}
+layer {{ name: "cont" type: "DummyData" top: "cont" dummy_data_param {{ shape {{ dim: 3 dim: 2 }}
+  data_filler {{ type: "constant" value: 1 }} }} }}
+layer {{ name: "steps" type: "Reshape" bottom: "data" top: "steps"
+  reshape_param {{ shape {{ dim: 3 dim: 2 dim: 72 }} }} }}
+layer {{ name: "lstm" type: "LSTM" bottom: "steps" bottom: "cont" top: "lstm" recurrent_param {{ num_output: 3
+  weight_filler {{ type: "xavier" }} bias_filler {{ type: "constant" }} }} }}
+layer {{ name: "flat" type: "Reshape" bottom: "lstm" top: "flat" reshape_param {{ shape {{ dim: 6 dim: 3 }} }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "flat" bottom: "label" top: "loss" }}
+"""
+
+
+def test_the_state_of_an_lstm_is_kept(tmp_path: Path) -> None:
+    text = small_run.SOLVER.replace("test_iter: 2 test_interval: 6", "")
+    path = small_run.make(tmp_path, solver=text, net=RECURRENT)
+    with Solver(path) as solver:
+        solver.step(3)
+        place = solver.snapshot()
+        solver.step(1)
+        uninterrupted = solver.run.losses.recent[-1]
+    with Solver(path) as solver:
+        solver.restore(place.state)
+        solver.step(1)
+        assert solver.run.losses.recent[-1] == uninterrupted

@@ -69,7 +69,7 @@ def tensors(module: nn.Module, graph: Graph) -> dict[str, Tensor]:
     for node in graph.nodes:
         for param in node.params:
             if param.id not in found:
-                found[param.id] = getattr(module.get_submodule(names[node.id]), _attribute(node, param))
+                found[param.id] = _held(module.get_submodule(names[node.id]), _attribute(node, param))
     return found
 
 
@@ -119,10 +119,20 @@ def _fill(graph: Graph, root: nn.Module, names: dict[str, str], rng: np.random.G
     made: dict[str, Tensor] = {}
     for node in graph.nodes:
         for param in node.params:
+            child, name = root.get_submodule(names[node.id]), _attribute(node, param)
             if param.id not in made:
-                values = fill(param.spec.filler, param.spec.shape.known_sizes(), rng)
-                made[param.id] = _parameter(param, torch.from_numpy(values).to(device))
-            _assign(root.get_submodule(names[node.id]), _attribute(node, param), made[param.id], param)
+                made[param.id] = _parameter(param, _values(param, child, name, rng, device))
+            _assign(child, name, made[param.id], param)
+
+
+def _values(param: Param, child: nn.Module, name: str, rng: np.random.Generator, device: torch.device) -> Tensor:
+    """The first values; none on the meta device, whose tensors are shapes alone."""
+    sizes = param.spec.shape.known_sizes()
+    if device.type == "meta":
+        return torch.empty(sizes, device=device)
+    if param.spec.preset:
+        return _held(child, name).detach().to(device)
+    return torch.from_numpy(fill(param.spec.filler, sizes, rng)).to(device)
 
 
 def _parameter(param: Param, values: Tensor) -> Tensor:
@@ -130,10 +140,17 @@ def _parameter(param: Param, values: Tensor) -> Tensor:
 
 
 def _assign(module: nn.Module, name: str, tensor: Tensor, param: Param) -> None:
+    owner, _, leaf = name.rpartition(".")
     if param.spec.statistic:
-        module.register_buffer(name, tensor)
+        module.get_submodule(owner).register_buffer(leaf, tensor)
     else:
-        module.register_parameter(name, cast(nn.Parameter, tensor))
+        module.get_submodule(owner).register_parameter(leaf, cast(nn.Parameter, tensor))
+
+
+def _held(module: nn.Module, name: str) -> Tensor:
+    """A parameter or buffer; a user's module may hold it in a submodule of its own."""
+    owner, _, leaf = name.rpartition(".")
+    return cast(Tensor, getattr(module.get_submodule(owner), leaf))
 
 
 def _fx_graph(recording: Recording, names: dict[str, str], wanted: list[str], with_loss: bool) -> fx.Graph:
