@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netdef.api import allow_python, build, export_onnx, load_net, read_weights
+    from netdef.api import allow_python, build, eject, export_onnx, load_net, read_weights
     from netdef.diagnostics import NetdefError
     from netdef.solver.loop import Solver
 
-__all__ = ["NetdefError", "Solver", "allow_python", "build", "export_onnx", "load_net", "read_weights"]
+__all__ = ["NetdefError", "Solver", "allow_python", "build", "eject", "export_onnx", "load_net", "read_weights"]
 
 _HOME = {"NetdefError": "netdef.diagnostics", "Solver": "netdef.solver.loop"}
 

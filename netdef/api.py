@@ -23,7 +23,7 @@ from netdef.weights import match, read_weights
 if TYPE_CHECKING:
     from netdef.deploy import ExportReport
 
-__all__ = ["NetdefError", "allow_python", "build", "export_onnx", "load_net", "read_weights"]
+__all__ = ["NetdefError", "allow_python", "build", "eject", "export_onnx", "load_net", "read_weights"]
 
 PathLike = str | os.PathLike[str]
 
@@ -90,13 +90,13 @@ def export_onnx(
     weights: PathLike | Sequence[PathLike] = (),
     *,
     opset: int | None = None,
-    batch: int | None = None,
+    dynamic_batch: bool = True,
     verify: bool = True,
 ) -> ExportReport:
     """Write a net as an ONNX file that is proven to compute what `build` does, and report the largest differences.
 
-    The net is brought into its deploy form: losses become predictions, labels and metrics go. The batch axis is free
-    unless `batch` fixes it.
+    The net is brought into its deploy form: losses become predictions, labels and metrics go. The batch axis is free,
+    or the net's own with `dynamic_batch=False`.
 
     Raises:
         NetdefError: the net cannot be exported, or weights do not fit.
@@ -104,7 +104,22 @@ def export_onnx(
     """
     from netdef.deploy import export  # brings onnx and its runtime, which training has no use for
 
+    batch = None if dynamic_batch else net.inputs[0].shape[0]
     return export(net, path, weights=_files(weights), opset=opset, batch=batch, verify=verify)
+
+
+def eject(net: Graph, path: PathLike, weights: PathLike | Sequence[PathLike] = ()) -> None:
+    """Write a net as one PyTorch file that needs torch alone, and its weights, if there are any, beside it.
+
+    The file's `Net` computes what `build` does, bit for bit, and has the same ``state_dict``; the weights go to the
+    same name with the extension .safetensors. A net of phase TEST is brought into its deploy form first.
+
+    Raises:
+        NetdefError: a layer cannot stand in a file of its own, or weights do not fit.
+    """
+    from netdef.deploy.eject import eject as write  # brings onnx's runtime, which training has no use for
+
+    write(net, path, _files(weights))
 
 
 def _files(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "summary": "Show layers, shapes, parameters, work and memory of a net.",
     "export": "Write a net as an ONNX file that is proven equal.",
     "verify": "Prove again that an ONNX file equals its net.",
+    "eject": "Write a net as one PyTorch file that needs torch alone.",
     "upgrade": "Rewrite an old net or solver in today's schema.",
     "data": "Make, look into and average databases of images.",
     "weights": "Show, compare and convert weight files.",

@@ -91,8 +91,21 @@ def torch_twin(graph: Graph, weights: Sequence[PathLike], seed: int) -> tuple[fx
     """The graph's torch module that gives every blob, in float32 on the CPU, and what is dubious about its weights."""
     module = build_module(graph, outputs=[*graph.blobs], rng=np.random.default_rng(seed))
     report = match(net_layers(graph), [read_weights(file) for file in weights], shared=shared_blobs(graph))
+    _settle(module, graph)
     load_arrays(module, graph, report.arrays)
     return module, (*report.warnings, *_random(graph, weights, report.left))
+
+
+def _settle(module: fx.GraphModule, graph: Graph) -> None:
+    """Let BatchNorm begin with variance 1, for layers that get no weights.
+
+    Caffe's fresh statistics say variance 0, so that each such layer multiplies by 1 / sqrt(eps), some 300: a deep net
+    overflows, and nothing could be proven of it.
+    """
+    held = tensors(module, graph)
+    for id, param in graph.params.items():
+        if param.spec.statistic and param.spec.name in ("variance", "factor"):
+            held[id].fill_(1.0)
 
 
 def _random(graph: Graph, weights: Sequence[PathLike], left: Sequence[str]) -> list[Diagnostic]:

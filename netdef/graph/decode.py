@@ -12,6 +12,7 @@ from netdef.graph.draft import Draft, Written
 from netdef.ir import UNKNOWN, Shape
 from netdef.layers import Arity, Block, Layer, registry
 from netdef.layers.base import at_least
+from netdef.schema.dialects import fork_of_type
 from netdef.schema.suggest import nearest
 
 
@@ -64,9 +65,15 @@ def _reject_type(draft: Draft, written: Written) -> None:
         message = f'layer "{written.message.name}" has no type'
         draft.found.append(error("ND0301", message, span=where.span, help='add `type: "Convolution"`, for example'))
         return
+    draft.found.append(error("ND0301", f'unknown layer type "{name}"', span=where.field("type"), help=_advice(name)))
+
+
+def _advice(name: str) -> str:
+    """The fork that a type comes from, or the known type of nearly that name."""
+    if fork := fork_of_type(name):
+        return f"this type is of {fork}; BVLC Caffe has none of that name"
     known = nearest(name, registry())
-    help = f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
-    draft.found.append(error("ND0301", f'unknown layer type "{name}"', span=where.field("type"), help=help))
+    return f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
 
 
 def _ids(draft: Draft) -> list[str]:

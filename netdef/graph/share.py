@@ -8,6 +8,7 @@ from typing import Any
 from netdef.diagnostics import Label, error
 from netdef.graph.draft import Draft, Written
 from netdef.ir import Node, Param, ParamSpec, Shape, merge
+from netdef.layers import registry
 from netdef.schema import netdef_pb2 as pb
 
 
@@ -31,7 +32,7 @@ class Sharing:
         """The node's parameters, with the multipliers that its `param` fields state."""
         specs = node.layer.params(bottoms)
         stated = written.message.param
-        if len(stated) > len(specs):
+        if len(stated) > len(specs) and node.type in registry():
             message = f'{node.type} "{node.id}" has {len(specs)} parameters, but {len(stated)} `param` fields'
             span = written.where.name("param", len(specs))
             self.draft.found.append(error("ND0308", message, span=span, help="remove the surplus `param`"))

@@ -47,7 +47,8 @@ class HDF5Output(Layer):
                     code="ND0481",
                 )
         if all(shape.ranked for shape in bottoms) and not agree(bottoms[0][0], bottoms[1][0]):
-            message = f"HDF5Output writes rows side by side: {bottoms[0][0]} of the first bottom, {bottoms[1][0]} of the second"
+            rows = f"{bottoms[0][0]} of the first bottom, {bottoms[1][0]} of the second"
+            message = f"HDF5Output writes rows side by side: {rows}"
             raise Mismatch(message, bottom=1, other=0, code="ND0481")
         return ()
 

@@ -52,7 +52,7 @@ class PythonHost:
                 self._seen[key] = look(kind, layer, bottoms)
             except Mismatch:
                 raise
-            except Exception as fault:  # noqa: BLE001 - the user's code may raise anything
+            except Exception as fault:
                 raise Mismatch(what_happened(layer.describe(), fault), code="ND0484") from fault
         return self._seen[key]
 

@@ -135,7 +135,13 @@ class PythonLayer(nn.Module):
     """
 
     def __init__(
-        self, module: str, layer: str, param_str: str, phase: Phase, num_tops: int, bottoms: Sequence[Sequence[int | None]]
+        self,
+        module: str,
+        layer: str,
+        param_str: str,
+        phase: Phase,
+        num_tops: int,
+        bottoms: Sequence[Sequence[int | None]],
     ) -> None:
         super().__init__()
         self.place, self.num_tops = f"{module}.{layer}", num_tops
@@ -150,7 +156,7 @@ class PythonLayer(nn.Module):
     def forward(self, *bottoms: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The tops, one tensor or several."""
         params = [cast(Tensor, getattr(self, f"blob{i}")) for i in range(len(self.layer.blobs))]
-        tops = cast(tuple[Tensor, ...], _Run.apply(self, len(bottoms), *bottoms, *params))
+        tops = cast(tuple[Tensor, ...], _Run.apply(self, len(bottoms), *bottoms, *params))  # type: ignore[no-untyped-call]
         return tops[0] if self.num_tops == 1 else tops
 
     def run(self, bottom: list[LayerBlob], params: Sequence[Tensor]) -> list[LayerBlob]:
@@ -190,8 +196,8 @@ class _Run(torch.autograd.Function):
         with running(ctx.module.place):
             layer.backward(ctx.top, list(wanted[: len(ctx.bottom)]), ctx.bottom)
         blobs = (*ctx.bottom, *layer.blobs)
-        found = (torch.from_numpy(b.diff.copy()).to(ctx.device) if wants else None for b, wants in zip(blobs, wanted, strict=True))
-        return None, None, *found
+        pairs = zip(blobs, wanted, strict=True)
+        return None, None, *(torch.from_numpy(b.diff.copy()).to(ctx.device) if wants else None for b, wants in pairs)
 
 
 def find_class(module: str, name: str) -> type[Any]:
@@ -204,8 +210,9 @@ def find_class(module: str, name: str) -> type[Any]:
         sys.path.append(here)
     try:
         home = import_module(module)
-    except Exception as fault:  # noqa: BLE001 - the user's module may raise anything
-        help = "write `import netdef.pycaffe as caffe` in it" if "'caffe'" in str(fault) else "set PYTHONPATH to its folder"
+    except Exception as fault:
+        of_caffe = isinstance(fault, ImportError) and fault.name == "caffe"
+        help = "write `import netdef.pycaffe as caffe` in it" if of_caffe else "set PYTHONPATH to its folder"
         message = f'the module "{module}" cannot be imported: {type(fault).__name__}: {fault}'
         raise Mismatch(message, code="ND0483", help=help) from fault
     found = getattr(home, name, None)
@@ -240,7 +247,7 @@ def running(place: str) -> Iterator[None]:
         yield
     except (NetdefError, Mismatch):
         raise
-    except Exception as fault:  # noqa: BLE001 - the user's code may raise anything
+    except Exception as fault:
         raise RunError([error("ND0484", what_happened(place, fault))]) from fault
 
 

@@ -5,7 +5,7 @@ place of a crash; images are read by OpenCV; a Python layer needs consent (`netd
 """
 
 from netdef.nn.python_layer import Layer
-from netdef.pycaffe import classifier, coord_map, detector, draw, io, net_spec, proto
+from netdef.pycaffe import classifier, coord_map, detector, draw, io, mode, net_spec, proto
 from netdef.pycaffe.blob import Blob
 from netdef.pycaffe.classifier import Classifier
 from netdef.pycaffe.detector import Detector

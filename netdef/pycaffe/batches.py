@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from netdef.diagnostics import NetdefError, error
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def split(rows: Mapping[str, NDArray[Any]], size: int) -> Iterator[Arrays]:
+def split(rows: Mapping[str, ArrayLike], size: int) -> Iterator[Arrays]:
     """Batches of `size` rows; the last is filled up with zeros.
 
     Raises:
@@ -27,9 +27,9 @@ def split(rows: Mapping[str, NDArray[Any]], size: int) -> Iterator[Arrays]:
         yield {name: _filled(values[begin : begin + size], size) for name, values in arrays.items()}
 
 
-def joined(batches: Sequence[Mapping[str, NDArray[Any]]], rows: Mapping[str, NDArray[Any]]) -> Arrays:
+def joined(batches: Sequence[Mapping[str, NDArray[Any]]], rows: Mapping[str, ArrayLike]) -> Arrays:
     """The batches' arrays one behind the other, without what filled up the last; numbers without rows one a batch."""
-    count = len(next(iter(rows.values())))
+    count = len(np.asarray(next(iter(rows.values()))))
     names = batches[0] if batches else ()
     return {name: np.concatenate([np.atleast_1d(batch[name]) for batch in batches])[:count] for name in names}
 

@@ -46,7 +46,7 @@ class Classifier(Net):
         crops = _ten(resized, self.crop_dims) if oversample else np.array([self._centre(image) for image in resized])
         name = self.inputs[0]
         batch = np.array([self.transformer.preprocess(name, crop) for crop in crops])
-        found = self.forward_all(**{name: batch})[self.outputs[0]]
+        found = self.run_rows({name: batch})[self.outputs[0]]
         return found.reshape(len(inputs), 10, -1).mean(1) if oversample else found
 
     def _centre(self, image: Floats) -> Floats:

@@ -18,8 +18,8 @@ Map = tuple[int | None, Any, Any]
 
 _SAME: Map = (None, 1, 0)
 _KEEPING = frozenset(
-    "AbsVal BatchNorm Bias BNLL Dropout Eltwise ELU Exp LRN Log MVN Power PReLU ReLU Scale Sigmoid Split Swish TanH "
-    "Threshold Clip".split()
+    """AbsVal BatchNorm Bias BNLL Clip Dropout Eltwise ELU Exp LRN Log MVN Power PReLU ReLU Scale Sigmoid Split Swish
+    TanH Threshold""".split()  # noqa: SIM905 - shorter than twenty strings
 )
 _WINDOWED = ("Convolution", "Pooling", "Im2col")
 
@@ -131,9 +131,8 @@ def _window(fn: Function) -> tuple[int, Any, Any, Any]:
     if apart:
         message = f"{fn.type_name}: `{apart[0]}` is not understood here"
         raise NetdefError([error("ND1014", message, help="give kernel_size, stride and pad as lists")])
-    kernel, stride, pad, dilation = (
-        np.array(given.get(name, default)) for name, default in (("kernel_size", 1), ("stride", 1), ("pad", 0), ("dilation", 1))
-    )
+    defaults = {"kernel_size": 1, "stride": 1, "pad": 0, "dilation": 1}
+    kernel, stride, pad, dilation = (np.array(given.get(name, default)) for name, default in defaults.items())
     return given.get("axis", 1), stride, (kernel - 1) * dilation + 1, pad
 
 

@@ -57,7 +57,7 @@ class Detector(Net):
         crops = [self.transformer.preprocess(name, self.crop(images[file], window)) for file, window in places]
         if not crops:
             return []
-        scores = self.forward_all(**{name: np.array(crops)})[self.outputs[0]]
+        scores = self.run_rows({name: np.array(crops)})[self.outputs[0]]
         found = scores.reshape(len(places), -1)
         return [
             {"window": window, "prediction": score, "filename": file}

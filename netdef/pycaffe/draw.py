@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +24,11 @@ _BLOB = "#E0E0E0"
 
 
 def draw_net_to_file(
-    caffe_net: Any, filename: str | os.PathLike[str], rankdir: str = "LR", phase: int | None = None, display_lrm: bool = False
+    caffe_net: Any,
+    filename: str | os.PathLike[str],
+    rankdir: str = "LR",
+    phase: int | None = None,
+    display_lrm: bool = False,
 ) -> None:
     """Draw a net into a file: DOT text for the endings .dot and .gv, else a picture of the ending's format.
 
@@ -46,7 +51,9 @@ def draw_net_to_file(
         raise NetdefError([error("ND0013", f"cannot write {os.fspath(filename)}: {fault.strerror}")]) from fault
 
 
-def draw_net(caffe_net: Any, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False) -> bytes:
+def draw_net(
+    caffe_net: Any, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False
+) -> bytes:
     """A picture of a net in the format `ext`, as bytes."""
     return _rendered(net_to_dot(caffe_net, rankdir, phase, display_lrm), ext)
 
@@ -61,7 +68,8 @@ def net_to_dot(caffe_net: Any, rankdir: str = "LR", phase: int | None = None, di
     layers = [layer for layer in caffe_net.layer if phase is None or _takes_part(layer, phase)]
     lines = [f"  {line};" for index, layer in enumerate(layers) for line in _lines(index, layer, display_lrm)]
     blobs = dict.fromkeys(name for layer in layers for name in (*layer.bottom, *layer.top))
-    ovals = [f"  {_blob(name)} [label={_quoted(name)}, shape=octagon, style=filled, fillcolor={_quoted(_BLOB)}];" for name in blobs]
+    style = f"shape=octagon, style=filled, fillcolor={_quoted(_BLOB)}"
+    ovals = [f"  {_blob(name)} [label={_quoted(name)}, {style}];" for name in blobs]
     head = f"digraph {_quoted(caffe_net.name or 'net')} {{"
     return "\n".join([head, f"  rankdir={rankdir};", "  node [fontsize=10];", *ovals, *lines, "}", ""])
 
@@ -133,7 +141,7 @@ def _quoted(text: str) -> str:
 
 def _rendered(text: str, format: str) -> bytes:
     try:
-        import graphviz
+        graphviz: Any = import_module("graphviz")
     except ImportError as missing:
         raise _no_graphviz("the Python package `graphviz` is not installed") from missing
     try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from netdef.diagnostics import NetdefError, error
 from netdef.pycaffe.memory import Floats
 
+Sizes = Sequence[int] | NDArray[np.integer[Any]]
 _GREY = np.array([0.2125, 0.7154, 0.0721])
 """What red, green and blue count in luminance (Rec. 709, as scikit-image takes them)."""
 _METHODS = {0: cv2.INTER_NEAREST_EXACT, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
@@ -36,7 +37,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     return np.ascontiguousarray(rgb if color else (rgb @ _GREY)[:, :, np.newaxis], np.float32)
 
 
-def resize_image(im: NDArray[Any], new_dims: Sequence[int], interp_order: int = 1) -> Floats:
+def resize_image(im: NDArray[Any], new_dims: Sizes, interp_order: int = 1) -> Floats:
     """An image (H x W x K) in new sizes (height, width): by nearest pixels, linear (1) or cubic (3) interpolation.
 
     One and three channels: pixels are areas, so that corners move inwards (as OpenCV and scikit-image do), without
@@ -56,9 +57,11 @@ def resize_image(im: NDArray[Any], new_dims: Sequence[int], interp_order: int = 
     return np.asarray(resized, np.float32).reshape(height, width, values.shape[-1])
 
 
-def oversample(images: Sequence[NDArray[Any]], crop_dims: Sequence[int]) -> Floats:
-    """Ten crops of each image (H x W x K): four corners (top left, top right, bottom left, bottom right), the centre,
-    and the mirror images of these five; 10 N x h x w x K."""
+def oversample(images: Sequence[NDArray[Any]], crop_dims: Sizes) -> Floats:
+    """Ten crops of each image (H x W x K), 10 N x h x w x K in all.
+
+    Top left, top right, bottom left, bottom right, the centre, then these five mirrored.
+    """
     height, width = (int(size) for size in crop_dims[:2])
     crops = []
     for image in images:
@@ -76,12 +79,12 @@ def _decoded(filename: str | os.PathLike[str]) -> Floats:
         data = Path(filename).read_bytes()
     except OSError as fault:
         raise NetdefError([error("ND0010", f"cannot read {os.fspath(filename)}: {fault.strerror}")]) from fault
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if pixels is None:
         raise NetdefError([error("ND1010", f"{os.fspath(filename)} is no image that OpenCV can read")])
     if pixels.dtype.kind == "u":
-        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-    return pixels.astype(np.float32)
+        return np.asarray(pixels / np.iinfo(pixels.dtype).max, np.float32)
+    return np.asarray(pixels, np.float32)
 
 
 def _between_points(values: Floats, sizes: tuple[int, int], order: int) -> Floats:

@@ -48,4 +48,3 @@ def _forced(node: Node) -> Need:
     refused = cast(Layer, node.layer).label_bottoms
     stated = tuple(index not in refused for index in range(len(node.bottoms)))
     return Need(not cast(Layer, node.layer).is_source, stated, frozen=True)
-

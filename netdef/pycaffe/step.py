@@ -118,9 +118,9 @@ class Step:
             raise NetdefError([error(mismatch.code, message, span=self.node.places.layer)]) from mismatch
         for spec, param in zip(self.layer.params(given), self.params, strict=True):
             if spec.shape.known_sizes() != param.shape:
-                message = f'"{self.node.name}": its {spec.name} is {Shape(param.shape)}, for these bottoms'
-                help = "the layer was made for bottoms of another size; an InnerProduct's cannot change, a Convolution's can"
-                message = f"{message} ({', '.join(map(str, given))}) it would be {spec.shape}"
+                message = f'"{self.node.name}": its {spec.name} is {Shape(param.shape)}, for bottoms of'
+                message += f" {' and '.join(map(str, given))} it would have to be {spec.shape}"
+                help = "a Convolution's bottom may change its height and width, an InnerProduct's may not"
                 raise NetdefError([error("ND1003", message, span=self.node.places.layer, help=help)])
         return tops
 
@@ -184,8 +184,11 @@ def _gradients(pairs: list[tuple[Tensor, Tensor]], wanted: list[Tensor]) -> list
     """The gradients of `wanted`; 0 where nothing depends on them."""
     if not pairs:
         return [torch.zeros_like(tensor) for tensor in wanted]
+    if not wanted:
+        return []
     values, diffs = [value for value, _ in pairs], [diff.reshape(value.shape) for value, diff in pairs]
-    found = torch.autograd.grad(values, wanted, diffs, retain_graph=True, allow_unused=True) if wanted else ()
+    found: Any  # None where nothing depends on a tensor, which the stubs do not know
+    found = torch.autograd.grad(values, wanted, diffs, retain_graph=True, allow_unused=True)
     return [torch.zeros_like(t) if grad is None else grad for t, grad in zip(wanted, found, strict=True)]
 
 

@@ -35,18 +35,15 @@ class LiveNet(RunningNet):
         self.module = net.module
         self.feed: Any = net.sources  # a Feed would open what an Input never has
         self.style = Style(net.device, channels_last=False)
+        self.batch: dict[str, Tensor] = {}
         self.weights = {blob.id: weight for blob, weight in net.graph.losses()}
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by blob, and the weighted sum of the losses."""
         loss = self.net.forward_layers()
+        names: Any = self.module.meta["inputs"]
+        self.batch = {names[blob.id]: self.net.blobs[blob.name].value() for blob in self.graph.inputs}
         return {name: self.net.blobs[name].value().clone() for name in self.net.outputs}, torch.tensor(loss)
-
-    @property
-    def batch(self) -> dict[str, Tensor]:
-        """What the last batch brought in, as the module's arguments."""
-        names = self.module.meta["inputs"]
-        return {names[blob.id]: self.net.blobs[blob.name].value() for blob in self.graph.inputs}  # type: ignore[index]
 
 
 class LiveOptimizer(CaffeOptimizer):
@@ -99,7 +96,7 @@ class Loop(Solver):
 
     def apply_update(self) -> None:
         """One update from the gradients at hand, without counting it."""
-        for param in self.live[0].held:
+        for param in self.live[0].held.values():
             param.tensor  # noqa: B018 - brings the device's copy up to date
         self.run.optimizer.rate = self.lr
         self.run.optimizer.step()
@@ -115,7 +112,8 @@ class Loop(Solver):
         train, *tests = [LiveNet(net) for net in self.live]
         for test in tests:
             test.net.share_with(train.net)
-        return Run(config, train, list[RunningNet](tests), _optimizer(config, train), random, Losses(config.average_loss))
+        optimizer, losses = _optimizer(config, train), Losses(config.average_loss)
+        return Run(config, train, list[RunningNet](tests), optimizer, random, losses)
 
     def _forward_backward(self) -> Tensor:
         net = self.live[0]
@@ -132,8 +130,7 @@ class Loop(Solver):
         return torch.stack(losses).mean()
 
     def _refresh(self) -> None:
-        for param in self.live[0].held:
-            param.changed()
+        self.live[0].refresh()
 
 
 def _optimizer(config: SolverConfig, net: LiveNet) -> LiveOptimizer:

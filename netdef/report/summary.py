@@ -51,7 +51,8 @@ def summarise(graph: Graph) -> Summary:
     rows = []
     for node in graph.nodes:
         cost = node.cost
-        owners = {param.id.rpartition(".")[0] for param in node.params} - {node.id}
+        others = (param.id for param in node.params if not param.id.startswith(f"{node.id}."))
+        owners = {id.rpartition(".")[0] for id in others}
         rows.append(
             Row(
                 node.id,

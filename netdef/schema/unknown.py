@@ -7,6 +7,7 @@ from functools import cache
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 
 from netdef.diagnostics import Diagnostic, error
+from netdef.schema.dialects import fork_of_field
 from netdef.schema.rules import MessageRule, rule
 from netdef.schema.scalars import replace
 from netdef.schema.suggest import certain, nearest
@@ -22,6 +23,8 @@ def unknown(field: Field, levels: tuple[Descriptor, ...], siblings: tuple[Field,
     if len(field.name) > 1:
         return _extension(field)
     table, key = rule(levels[-1]), field.key
+    if fork := fork_of_field(key):
+        return _foreign(field, table.name, fork)
     label, help_ = _belongs(key, levels, siblings)
     names = tuple(table.fields)
     near, sure = (None, None) if label else (_by_type(key, table) or nearest(key, names), certain(key, names))
@@ -36,6 +39,16 @@ def unknown(field: Field, levels: tuple[Descriptor, ...], siblings: tuple[Field,
         label=label,
         help=help_ or (),
         fix=replace(f"write {sure}", field.name_span, sure) if sure and sure == near else None,
+    )
+
+
+def _foreign(field: Field, message: str, fork: str) -> Diagnostic:
+    return error(
+        "ND0201",
+        f"{message} has no field `{field.key}`",
+        span=field.name_span,
+        label="a fork's",
+        help=f"this field is of {fork}; BVLC Caffe has none of that name",
     )
 
 

@@ -11,8 +11,10 @@ from netdef.diagnostics import Diagnostic, NetdefError, error, has_errors
 from netdef.graph import Options, compile_net, load
 from netdef.ir import Graph
 from netdef.schema import netdef_pb2 as pb
-from netdef.schema import read_message
+from netdef.schema import read_message, read_source
+from netdef.schema.kind import kind_of
 from netdef.solver.config import NetChoice, SolverConfig
+from netdef.text import parse
 
 
 def read_config(path: str) -> tuple[SolverConfig, tuple[Diagnostic, ...]]:
@@ -21,7 +23,11 @@ def read_config(path: str) -> tuple[SolverConfig, tuple[Diagnostic, ...]]:
     Raises:
         NetdefError: with every error in it.
     """
-    bound = read_message(path, pb.SolverParameter)
+    source = read_source(path)
+    if kind_of(parse(source).document) == "net":
+        help = "give the solver file, which names the net; `netdef explain ND0706` shows one"
+        raise NetdefError([error("ND0706", f"{path} is a net, not a solver", help=help)])
+    bound = read_message(source, pb.SolverParameter)
     found = list(bound.diagnostics)
     config = SolverConfig.decode(bound.message, bound.where, found, path=path)
     if config is None or has_errors(found):

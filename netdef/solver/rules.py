@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -198,6 +199,7 @@ def _descend(weights: Tensors, grads: Tensors, squares: Tensors, rate: float, de
     torch._foreach_addcdiv_(weights, grads, roots, value=-rate)
 
 
+@cache
 def _endless(device: torch.device, count: int) -> Tensors:
     """Step counts for which every bias correction of torch's Adam is 1 (any decay below 1 - 1e-7)."""
     return [torch.full((), 1e30, device=device)] * count

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph import demand_sizes
@@ -47,6 +49,19 @@ def record(graph: Graph) -> Recording:
     return Recording(tuple(recorder.inputs), tuple(recorder.calls), recorder.values, loss)
 
 
+def typed(value: Any) -> Any:
+    """Each float32 as a person types it: 0.1, not the double next to it, which protobuf's fields give."""
+    if isinstance(value, float):
+        with np.errstate(over="ignore"):
+            return float(str(np.float32(value))) if float(np.float32(value)) == value else value
+    return type(value)(map(typed, value)) if isinstance(value, tuple | list) else value
+
+
+def _as_typed(call: Call) -> Call:
+    kwargs = tuple((name, typed(value)) for name, value in call.kwargs)
+    return replace(call, args=tuple(map(typed, call.args)), kwargs=kwargs)
+
+
 class _Recorder:
     def __init__(self) -> None:
         self.inputs: list[tuple[Blob, Value]] = []
@@ -72,7 +87,7 @@ class _Recorder:
         except Unsupported as refusal:
             self.found.append(error(refusal.code, f"{refusal}", span=node.places.type, help=refusal.help))
             tops = tuple(Value(self._fresh(node.id)) for _ in node.tops)
-        self.calls += g.calls
+        self.calls += map(_as_typed, g.calls)
         self.values.update(
             (blob.id, Value(value.name, blob.shape)) for blob, value in zip(node.tops, tops, strict=True)
         )
@@ -104,12 +119,16 @@ class _Recorder:
             if weight != 1:
                 term = g.torch.mul(term, weight)
             total = term if total is None else g.torch.add(total, term)
-        self.calls += g.calls
+        self.calls += map(_as_typed, g.calls)
         return total
 
     def _fresh(self, name: str) -> str:
         """A Python identifier made of a layer's or blob's name, used once."""
         stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
         stem = f"_{stem}" if not stem or stem[0].isdigit() else stem
-        self._used[stem] += 1
-        return stem if self._used[stem] == 1 else f"{stem}_{self._used[stem]}"
+        fresh = stem
+        while fresh in self._used:  # a layer's own name may end in _2 as well
+            self._used[stem] += 1
+            fresh = f"{stem}_{self._used[stem]}"
+        self._used[fresh] += 1
+        return fresh

@@ -12,8 +12,8 @@ from google.protobuf import text_format
 from netdef.cli import main
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema import read_message
-from netdef.text import format_document, parse
 from netdef.schema.read import read_source
+from netdef.text import format_document, parse
 from tests.golden_cases import GOLDEN
 
 LEGACY = GOLDEN / "nets/legacy_v1/net.prototxt"
@@ -24,7 +24,8 @@ layers { name: 'c' type: CONVOLUTION  # rates follow
   blobs_lr: 1 weight_decay: 0  # once
   convolution_param { num_output: 2 kernel_size: 1 } }
 """
-NEW = "layer { name: 'c' type: 'Convolution' param { lr_mult: 1 decay_mult: 0 } convolution_param { num_output: 2 kernel_size: 1 } }"
+NEW = """layer { name: 'c' type: 'Convolution' param { lr_mult: 1 decay_mult: 0 }
+  convolution_param { num_output: 2 kernel_size: 1 } }"""
 SOLVER = "net: 'n' # which\nsolver_type: ADAM\nmax_iter: 3\n"
 
 
@@ -67,7 +68,8 @@ def test_to_standard_output(monkeypatch, capfdbinary):
     assert run(monkeypatch, LEGACY) == 0
     out, err = capfdbinary.readouterr()
     found = text_format.Parse(out.decode(), pb.NetParameter())
-    assert [layer.type for layer in found.layer] == ["Input", "Convolution", "ReLU", "Pooling", "InnerProduct", "Softmax"]
+    types = ["Input", "Convolution", "ReLU", "Pooling", "InnerProduct", "Softmax"]
+    assert [layer.type for layer in found.layer] == types
     assert not found.input
     assert err == b""
 

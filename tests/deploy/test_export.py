@@ -109,6 +109,17 @@ def test_opsets_that_cannot_be(lenet, tmp_path, opset):
         export(lenet, tmp_path / "m.onnx", opset=opset)
 
 
+def test_batchnorm_without_weights_begins_neutral(tmp_path):
+    text = tmp_path / "deep.prototxt"
+    layers = ['layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }']
+    layers += [f'layer {{ name: "bn{i}" type: "BatchNorm" bottom: "x" top: "x" }}' for i in range(20)]
+    text.write_text("\n".join(layers))
+    report = export(net_of(text), tmp_path / "m.onnx")
+    assert report.proof.largest.max_rel < 1e-5
+    (y,) = runtime.session(tmp_path / "m.onnx")({"x": np.ones((1, 2, 3, 3), np.float32)}).values()
+    assert np.allclose(y, (1 + 1e-5) ** -10, rtol=1e-5)
+
+
 def test_nothing_is_written_when_the_proof_fails(lenet, tmp_path, monkeypatch):
     path = tmp_path / "m.onnx"
     path.write_bytes(b"older")
@@ -141,6 +152,7 @@ def test_a_folder_that_is_not_there(lenet, tmp_path):
 
 def test_a_large_model_is_proven_and_replayed_with_its_data_file(lenet, tmp_path, monkeypatch):
     monkeypatch.setitem(save.__kwdefaults__, "limit", 1000)
+    monkeypatch.setattr(runtime, "EXTERNAL_DATA_LIMIT", 1000)
     path = tmp_path / "m.onnx"
     report = export(lenet, path, weights=WEIGHTS)
     assert report.files == (str(path), str(data_file(path)))

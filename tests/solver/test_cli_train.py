@@ -97,6 +97,7 @@ def test_wrong_uses(solver: Path, tmp_path: Path) -> None:
     for args in ([], [str(solver), "--solver", "x"], [str(solver), "--weights", "a", "--snapshot", "b"]):
         assert CliRunner().invoke(group, ["train", *args]).exit_code == 2
     assert codes("train", tmp_path / "none.prototxt") == ["ND0010"]
+    assert codes("train", tmp_path / "net.prototxt") == ["ND0706"]
     assert codes("train", solver, "--snapshot", tmp_path / "net.prototxt") != []
 
 

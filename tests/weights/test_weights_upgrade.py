@@ -27,8 +27,8 @@ CASES = [
         id="V1",
     ),
     pytest.param(
-        "layers { layer { name: 'p' type: 'padding' pad: 1 } bottom: 'x' top: 'p' } layers { layer { name: 'c' type: 'conv'"
-        f" num_output: 2 kernelsize: 1 {BLOB_K} {BLOB_B} }} bottom: 'p' top: 'c' }}",
+        "layers { layer { name: 'p' type: 'padding' pad: 1 } bottom: 'x' top: 'p' }"
+        f" layers {{ layer {{ name: 'c' type: 'conv' num_output: 2 kernelsize: 1 {BLOB_K} {BLOB_B} }} bottom: 'p' top: 'c' }}",
         f"layer {{ name: 'c' type: 'Convolution' bottom: 'x' top: 'c' {NEW_K} {NEW_B}"
         " convolution_param { num_output: 2 kernel_size: 1 pad: 1 } }",
         id="V0 with a padding layer",
@@ -72,8 +72,8 @@ def test_meaning(tmp_path, old, new):
 @pytest.mark.parametrize(
     "head",
     [
-        pytest.param(pb.V1LayerParameter(name="f").SerializeToString() + b"\x28\x4d", id="a fork's type"),
-        pytest.param(pb.V1LayerParameter(name="f", type=14).SerializeToString() + b"\xc2\x3e\x01a", id="a fork's field"),
+        pytest.param(b"\x22\x01f" + b"\x28\x4d", id="a fork's type"),
+        pytest.param(b"\x22\x01f" + b"\x28\x0e" + b"\xc2\x3e\x01a", id="a fork's field"),
     ],
 )
 def test_what_forks_write(tmp_path, head):

@@ -59,7 +59,12 @@ above its predecessor would drop at the wrong time.
 A solver trains exactly one net, given in one of four ways: `net` (a path; serves testing too), `train_net` (a path;
 trains only), `net_param` and `train_net_param` (the same, written out in the solver).
 
-    net: "lenet_train_test.prototxt\"""",
+    net: "lenet_train_test.prototxt"
+    base_lr: 0.01
+    lr_policy: "fixed"
+    max_iter: 10000
+
+`netdef train` wants this solver file, not the net itself.""",
     ),
     Page(
         "ND0707",

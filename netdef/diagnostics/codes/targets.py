@@ -135,8 +135,9 @@ another tool wrote has names of its own; netdef can only compare the outputs and
         "ND0912",
         "the model is exported with random weights",
         """\
-No `--weights` were given, so that the parameters have the values that their fillers gave them. Such a model has the
-right structure and speed, but predicts nothing.
+No `--weights` were given, or they lack layers of the net, so that parameters have the values that their fillers gave
+them, and BatchNorm a mean of 0 and a variance of 1. Such a model has the right structure and speed, but predicts
+nothing.
 
     netdef export deploy.prototxt --weights snapshot_iter_10000.caffemodel -o m.onnx""",
     ),
@@ -170,5 +171,17 @@ works with the batch size of the prototxt alone.
     netdef export net.prototxt -w w.caffemodel -o m.onnx --batch 1
 
 Fix the batch size, to the one that stands in the prototxt or to a smaller one where memory is short.""",
+    ),
+    Page(
+        "ND0930",
+        "a layer cannot stand in a file of its own",
+        """\
+`netdef eject` writes PyTorch source that imports nothing but torch. This layer needs more: it runs your own Python code,
+or reads a file when the net is built.
+
+    layer { name: "loss" type: "InfogainLoss" … infogain_loss_param { source: "H.binaryproto" } }
+
+Eject the net of phase TEST, which has no losses, or give the matrix of an InfogainLoss as its third bottom. A `Python`
+layer's class has to be called by hand: eject the net up to its bottom.""",
     ),
 )

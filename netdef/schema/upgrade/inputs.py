@@ -27,7 +27,8 @@ def upgrade_inputs(document: Document) -> Document:
     comments = [text for f in document.fields if f.key in _OLD for text in tree.comments(f)]
     place = next(i for i, f in enumerate(document.fields) if f.key in ("input", "layer", "layers"))
     layer = tree.before(layer, tree.above(comments, _break(document.fields[place])))
-    before, behind = ([f for f in part if f.key not in _OLD] for part in (document.fields[:place], document.fields[place:]))
+    before = [f for f in document.fields[:place] if f.key not in _OLD]
+    behind = [f for f in document.fields[place:] if f.key not in _OLD]
     return replace(document, fields=(*before, layer, *behind))
 
 

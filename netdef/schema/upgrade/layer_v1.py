@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 from netdef.diagnostics import Diagnostic, error
 from netdef.schema import netdef_pb2 as pb
+from netdef.schema.dialects import fork_of_type
 from netdef.schema.scalars import integer
 from netdef.schema.scalars import replace as replacing
 from netdef.schema.suggest import certain, nearest
@@ -53,7 +54,10 @@ def _unknown_type(value: Scalar, old: str) -> Diagnostic:
         advice = "a type in quotes belongs to `layer { … }`; `layers { … }` is the form of 2014"
     else:
         near, advice = nearest(old, FROM_V1), "the types of `layers { … }` are names in capitals"
-    sure = certain(old, FROM_V1)
+    fork = fork_of_type(old)
+    if fork:
+        near, advice = None, f"this type is of {fork}; BVLC Caffe has none of that name"
+    sure = None if fork else certain(old, FROM_V1)
     return error(
         "ND0220",
         f"`layers` knows no type {''.join(token.text for token in value.tokens)}",

@@ -1,7 +1,7 @@
 """Floor 6: from the graph to an ONNX model. Nothing here runs a model; `netdef.deploy` does."""
 
 from netdef.targets.onnx.batch import batch_of, sizes
-from netdef.targets.onnx.emit import Emission, emit, netdef_version
+from netdef.targets.onnx.emit import emit, netdef_version
 from netdef.targets.onnx.names import value_names
 from netdef.targets.onnx.opset import DEFAULT_OPSET, OLDEST_OPSET, newest_known
 from netdef.targets.onnx.saving import EXTERNAL_DATA_LIMIT, data_file, save
@@ -10,7 +10,6 @@ __all__ = [
     "DEFAULT_OPSET",
     "EXTERNAL_DATA_LIMIT",
     "OLDEST_OPSET",
-    "Emission",
     "data_file",
     "emit",
     "batch_of",

@@ -35,7 +35,8 @@ class Emission:
         axes: the axis of each blob that is the free batch.
         names: the name of each blob in the model, by id.
         initializers: the name of each parameter's tensor, by the parameter's id.
-        taken: every name in use.
+        taken: the name of every value.
+        titles: the name of every node; ONNX Runtime wants them unique too.
     """
 
     graph: Graph
@@ -45,18 +46,14 @@ class Emission:
     names: dict[str, str] = field(default_factory=dict)
     initializers: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    titles: set[str] = field(default_factory=set)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     tensors: list[onnx.TensorProto] = field(default_factory=list)
     found: list[Diagnostic] = field(default_factory=list)
 
     def fresh(self, wish: str) -> str:
-        """`wish`, or `wish_1` and so on if that is taken."""
-        name, count = wish, 0
-        while name in self.taken:
-            count += 1
-            name = f"{wish}_{count}"
-        self.taken.add(name)
-        return name
+        """A name for a value: `wish`, or `wish_1` and so on if that is taken."""
+        return _fresh(self.taken, wish)
 
 
 def emit(
@@ -100,6 +97,15 @@ def netdef_version() -> str:
         return "0"
 
 
+def _fresh(taken: set[str], wish: str) -> str:
+    name, count = wish, 0
+    while name in taken:
+        count += 1
+        name = f"{wish}_{count}"
+    taken.add(name)
+    return name
+
+
 def _require_work(graph: Graph) -> None:
     if not graph.outputs or all(_is_input(graph, node) for node in graph.nodes):
         raise NetdefError([error("ND0906", f'net "{graph.name}" computes nothing that could be exported')])
@@ -110,7 +116,8 @@ def _is_input(graph: Graph, node: Node) -> bool:
 
 
 def _reserve(emission: Emission) -> None:
-    """Give blobs and parameters their names before anything else can take them."""
+    """Give blobs, parameters and layers their names before anything else can take them."""
+    emission.titles.update(emission.graph.layers)
     for id, name in value_names(emission.graph).items():
         emission.names[id] = emission.fresh(name)
     for id in emission.graph.params:
@@ -169,13 +176,10 @@ def _protos(node: Node, ops: list[Op], emission: Emission) -> list[onnx.NodeProt
     span = node.places.layer
     doc = f"{Path(span.source.name).name}:{span.line}" if span else None
     top = emission.names[node.tops[0].id] if node.tops else None
-    used: dict[str, int] = {}
     protos = []
     for op in ops:
-        name = node.id if top in op.outputs else f"{node.id}/{op.type}"
-        used[name] = used.get(name, 0) + 1
-        unique = name if used[name] == 1 else f"{name}_{used[name] - 1}"
-        proto = helper.make_node(op.type, op.inputs, op.outputs, name=unique, doc_string=doc)
+        name = node.id if top in op.outputs else _fresh(emission.titles, f"{node.id}/{op.type}")
+        proto = helper.make_node(op.type, op.inputs, op.outputs, name=name, doc_string=doc)
         proto.attribute.extend(helper.make_attribute(key, value) for key, value in op.attributes)
         protos.append(proto)
     return protos

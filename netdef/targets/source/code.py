@@ -70,7 +70,8 @@ def lines(code: Code, indent: int, *, before: str = "", after: str = "") -> Iter
         yield whole
         return
     yield f"{margin}{before}{code.head}"
-    inner = f"{margin}    {', '.join(map(flat, code.items))}"
+    comma = "," if code.tail.startswith(",") else ""
+    inner = f"{margin}    {', '.join(map(flat, code.items))}{comma}"
     if len(inner) <= WIDTH:
         yield inner
     else:

@@ -120,10 +120,9 @@ def _imported(node: ast.stmt) -> Iterator[tuple[str, Import]]:
         yield from ((alias.asname or alias.name, Import(alias.name, alias.asname or "", True)) for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
         for alias in node.names:
-            whole = (node.module, alias.name) == ("torch.nn", "functional")
-            yield alias.asname or alias.name, Import("torch.nn.functional", "F", True) if whole else Import(
-                str(node.module), alias.name
-            )
+            found = Import(str(node.module), alias.name)
+            functional = found == Import("torch.nn", "functional")
+            yield alias.asname or alias.name, Import("torch.nn.functional", "F", True) if functional else found
 
 
 def _used(node: ast.stmt) -> set[str]:

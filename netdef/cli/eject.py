@@ -1,0 +1,40 @@
+"""`netdef eject`: a net as one PyTorch file that a person can read and go on with, its weights beside it."""
+
+from __future__ import annotations
+
+import click
+
+from netdef.cli.export import load_graph, split
+from netdef.cli.options import shape_option, state_options
+from netdef.cli.report import show
+from netdef.ir import Shape
+
+
+@click.command("eject")
+@click.argument("net")
+@click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@click.option("--output", "-o", required=True, help="The Python file to write.")
+@state_options
+@shape_option
+def command(
+    net: str,
+    weights: tuple[str, ...],
+    output: str,
+    phase: str | None,
+    level: int,
+    stages: tuple[str, ...],
+    shapes: tuple[tuple[str, Shape], ...],
+) -> None:
+    """Write NET as a PyTorch module in a file that imports nothing but torch.
+
+    It computes what netdef computes, bit for bit. The weights go beside it, as .safetensors. By default the net is
+    written as it is deployed, with predictions in the place of losses; `--phase TRAIN` gives the one that trains.
+    """
+    from netdef.deploy.eject import eject
+
+    ejected = eject(load_graph(net, phase, level, stages, shapes), output, split(weights))
+    show(ejected.warnings)
+    if ejected.removed:
+        click.echo(f"left out: {', '.join(ejected.removed)}")
+    beside = f", its weights in {ejected.weights}" if ejected.weights else "; give --weights for its weights"
+    click.echo(f"{ejected.source}{beside}")

@@ -1,0 +1,78 @@
+"""From a graph and weight files to a PyTorch file that stands alone, with its weights beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netdef.diagnostics import Diagnostic, RunError, error, warning
+from netdef.files import write_atomic
+from netdef.graph.deploy import deploy, removed
+from netdef.ir import Graph, Node
+from netdef.targets.source import write_source
+from netdef.targets.torch import build_module, layer_blobs, load_arrays, net_layers, shared_blobs
+from netdef.targets.torch.names import module_names
+from netdef.weights import LayerWeights, match, read_weights, write_safetensors
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ejected:
+    """What was written.
+
+    Attributes:
+        source: the Python file.
+        weights: the file with its weights; None where none were given.
+        removed: the layers that the deploy form has no use for.
+        warnings: what is dubious about the weights.
+    """
+
+    source: Path
+    weights: Path | None
+    removed: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...]
+
+
+def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = ()) -> Ejected:
+    """Write the source to `path`, and the weights, named as in its ``state_dict``, to the same with .safetensors.
+
+    A net of phase TEST is brought into its deploy form; one of phase TRAIN stays as it is, with its losses.
+
+    Raises:
+        NetdefError: a layer cannot stand alone (ND0902, ND0930), or weights do not fit (ND06xx).
+        RunError: a file cannot be written (ND0601, ND0914).
+    """
+    graph = net if net.phase == "TRAIN" else deploy(net)
+    target = Path(path)
+    beside = target.with_suffix(".safetensors") if weights else None
+    text = write_source(graph, weights=beside.name if beside else "")
+    warnings = _write_weights(graph, beside, weights) if beside else ()
+    try:
+        write_atomic(target, text)
+    except OSError as fault:
+        raise RunError([error("ND0914", f"{target} cannot be written: {fault.strerror or fault}")]) from fault
+    return Ejected(target, beside, tuple(node.id for node in removed(net, graph)), warnings)
+
+
+def _write_weights(graph: Graph, path: Path, weights: Sequence[PathLike]) -> tuple[Diagnostic, ...]:
+    module = build_module(graph)
+    report = match(net_layers(graph), [read_weights(file) for file in weights], shared=shared_blobs(graph))
+    load_arrays(module, graph, report.arrays)
+    names = module_names(graph)
+    blobs = zip(graph.nodes, layer_blobs(module, graph), strict=True)
+    layers = (LayerWeights(names[node.id], held.type, held.blobs, keys=_keys(node)) for node, held in blobs)
+    write_safetensors(path, (layer for layer in layers if layer.blobs), net_name=graph.name)
+    return (*report.warnings, *_missing(report.left))
+
+
+def _keys(node: Node) -> tuple[str, ...]:
+    return tuple(spec.name for spec in node.layer.params(tuple(blob.shape for blob in node.bottoms)))
+
+
+def _missing(left: Sequence[str]) -> Iterator[Diagnostic]:
+    if left:
+        names = ", ".join(f'"{name}"' for name in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        yield warning("ND0912", f"no weights for {names}: written with the fillers' random values")

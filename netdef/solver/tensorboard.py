@@ -1,0 +1,150 @@
+"""How does TensorBoard see a run? An observer that writes its event files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdef.diagnostics import NetdefError, error
+from netdef.ir import Graph, Node
+from netdef.solver.events import Displayed, Event, Output, Tested
+from netdef.solver.loop import Solver
+from netdef.targets.torch import tensors
+
+EVERY = 10
+"""Displays from one set of histograms to the next: they take far longer than a number."""
+_SPACE = 1
+"""Pixels between two filters."""
+_ENLARGED = 4
+"""Pixels a weight is wide."""
+
+
+class TensorBoard:
+    """An observer that writes numbers at each display and test, and pictures of the weights now and then.
+
+    Scalars: ``train/loss``, ``train/lr``, ``train/images_per_s``, each output as ``train/<blob>`` and
+    ``test/<blob>`` (``test1/<blob>`` for the second test net). Histograms of every parameter and its gradient
+    (before clipping) and the first convolution's filters as an image, at every `every`-th display. The graph once.
+    """
+
+    def __init__(self, solver: Solver, folder: Path, *, every: int = EVERY) -> None:
+        """Open an event file in `folder`, which is made if need be.
+
+        Raises:
+            NetdefError: ND0031, the package tensorboard is missing.
+        """
+        self.solver, self.every = solver, every
+        self._displays = 0
+        self._writer: Any = _writer(folder, solver.iter)  # torch leaves it untyped
+        write_graph(self._writer, solver.run.train.graph)
+
+    def __call__(self, event: Event) -> None:
+        """Note what there is to see."""
+        match event:
+            case Displayed():
+                self._display(event)
+            case Tested():
+                kind = f"test{event.net or ''}"
+                self._scalars(kind, event.outputs, event.iteration)
+                if event.loss is not None:
+                    self._writer.add_scalar(f"{kind}/total_loss", event.loss, event.iteration)
+                self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is pending, close the file."""
+        self._writer.close()
+
+    def _display(self, event: Displayed) -> None:
+        numbers = {"loss": event.loss, "lr": event.rate, "images_per_s": event.images_per_s}
+        for name, value in numbers.items():
+            if value is not None:
+                self._writer.add_scalar(f"train/{name}", value, event.iteration)
+        self._scalars("train", tuple(o for o in event.outputs if o.name != "loss"), event.iteration)
+        if self._displays % self.every == 0 and event.rate is not None:
+            self._weights(event.iteration)
+        self._displays += 1
+
+    def _scalars(self, kind: str, outputs: tuple[Output, ...], iteration: int) -> None:
+        for output in outputs:
+            if output.values.size == 1:
+                self._writer.add_scalar(f"{kind}/{output.name}", output.mean, iteration)
+
+    def _weights(self, iteration: int) -> None:
+        train = self.solver.run.train
+        for id, tensor in tensors(train.module, train.graph).items():
+            for kind, values in (("weights", tensor.detach()), ("gradients", tensor.grad)):
+                if values is not None and values.numel() and bool(torch.isfinite(values).all()):
+                    self._writer.add_histogram(f"{kind}/{id.replace('.', '/')}", values.float().cpu(), iteration)
+        if (found := first_filters(train.graph)) is not None:
+            filters = tensors(train.module, train.graph)[found.params[0].id]
+            image = filter_image(filters.detach().float().cpu())
+            self._writer.add_image(f"filters/{found.id}", image, iteration)
+        self._writer.flush()
+
+
+def first_filters(graph: Graph) -> Node | None:
+    """The first 2-d convolution that looks at an image of one or three channels; None where there is none."""
+    for node in graph.nodes:
+        shape = node.params[0].spec.shape if node.type == "Convolution" else None
+        if shape is not None and shape.rank == 4 and shape[1] in (1, 3) and node.bottoms[0].shape[1] == shape[1]:
+            return node
+    return None
+
+
+def filter_image(filters: Tensor) -> Tensor:
+    """Filters (N, 1 or 3, h, w) as one image (3, H, W) of numbers from 0 to 1, in a grid that is nearly square.
+
+    One scale for all, 0 being grey, so that strong filters look strong. Three channels are Caffe's blue, green, red.
+    """
+    num, channels, height, width = filters.shape
+    span = max(float(filters.abs().max()), 1e-12)
+    shown = (0.5 + 0.5 * filters.flip(1) / span).expand(num, 3, height, width) if channels == 1 else 0.5 + 0.5 * filters.flip(1) / span
+    shown = shown.repeat_interleave(_ENLARGED, 2).repeat_interleave(_ENLARGED, 3)
+    shown = torch.nn.functional.pad(shown, (0, _SPACE, 0, _SPACE), value=1.0)
+    columns = math.ceil(math.sqrt(num))
+    rows = math.ceil(num / columns)
+    empty = torch.ones(rows * columns - num, *shown.shape[1:])
+    grid = torch.cat([shown, empty]).view(rows, columns, *shown.shape[1:])
+    return grid.permute(2, 0, 3, 1, 4).reshape(3, rows * shown.shape[2], columns * shown.shape[3])
+
+
+def write_graph(writer: Any, graph: Graph) -> None:
+    """Write the net as TensorBoard's graph: a node a layer, with the layers' own names, types and shapes."""
+    from tensorboard.compat.proto.config_pb2 import RunMetadata
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    found = GraphDef()
+    for node, name in _named(graph):
+        entry = found.node.add(name=name, op=node.type)
+        names = dict((maker.id, its) for maker, its in _named(graph))
+        entry.input.extend(names[graph.producers[blob.id].id] for blob in node.bottoms)
+        shapes = entry.attr["_output_shapes"].list.shape
+        for blob in node.tops:
+            shapes.add().dim.extend(_dims(shapes, blob.shape.sizes) if blob.shape.ranked else ())
+    writer._get_file_writer().add_graph((found, RunMetadata().step_stats))
+
+
+def _named(graph: Graph) -> Iterator[tuple[Node, str]]:
+    yield from ((node, node.id) for node in graph.nodes)
+
+
+def _dims(shapes: Any, sizes: tuple[int | None, ...]) -> Iterator[Any]:
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+    yield from (TensorShapeProto.Dim(size=-1 if size is None else size) for size in sizes)
+
+
+def _writer(folder: Path, iteration: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as fault:
+        help = "install the extra: pip install 'netdef[viz]'"
+        message = "TensorBoard's files need the package tensorboard, which is not installed"
+        raise NetdefError([error("ND0031", message, help=help)]) from fault
+    # Points of an earlier run from this iteration on are hidden: a resumed run has one history.
+    return SummaryWriter(str(folder), purge_step=iteration or None)  # type: ignore[no-untyped-call]

@@ -1,0 +1,135 @@
+"""Does the solver's public face do what it says?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import netdef
+from netdef.diagnostics import NetdefError
+from netdef.solver import events as ev
+from netdef.solver.loop import Solver
+from netdef.solver.nets import read_config
+from netdef.targets.torch import tensors
+from tests.solver import small_run
+
+
+def losses(path: Path, count: int, **changes: Any) -> list[float]:
+    with Solver(replace(read_config(str(path))[0], **changes)) as solver:
+        found = []
+        for _ in range(count):
+            solver.step(1)
+            found.append(solver.run.losses.recent[-1])
+        return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return small_run.make(tmp_path)
+
+
+def test_face(path: Path) -> None:
+    assert netdef.Solver is Solver
+    with Solver(path) as solver:
+        assert (solver.iter, solver.lr) == (0, np.float32(0.02))
+        solver.step(7)
+        assert solver.iter == 7
+        assert solver.lr == np.float32(0.01)
+        (score,) = solver.test_all()
+        assert {output.name for output in score.outputs} == {"accuracy", "loss"}
+        weight, shared = solver.net.conv.weight, solver.test_nets[0].conv.weight
+        assert weight is shared
+
+
+def test_the_same_seed_gives_the_same_run(path: Path) -> None:
+    first = losses(path, 4)
+    torch.manual_seed(99)
+    assert losses(path, 4) == first
+    assert losses(path, 4, seed=4) != first
+
+
+def test_the_run_leaves_torchs_generator_alone(path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    losses(path, 2)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_memory_format_changes_rounding_alone(tmp_path: Path) -> None:
+    """But for dropout, whose mask is drawn in the order of memory."""
+    path = small_run.make(tmp_path, net=small_run.NET.replace("dropout_ratio: 0.3", "dropout_ratio: 0"))
+    assert losses(path, 6, channels_last=False) == pytest.approx(losses(path, 6), rel=1e-4)
+
+
+def test_bfloat16_stays_near(path: Path) -> None:
+    assert losses(path, 3, precision="BF16") == pytest.approx(losses(path, 3), rel=0.05)
+
+
+@pytest.mark.parametrize("precision", ["TF32", "FP16"])
+def test_precision_that_is_not_there(path: Path, precision: str) -> None:
+    with pytest.raises(NetdefError) as failure:
+        losses(path, 1, precision=precision)
+    assert failure.value.diagnostics[0].code == "ND0713"
+
+
+def test_iter_size_is_a_larger_batch(tmp_path: Path) -> None:
+    """Two batches of 6 in one update equal one batch of 12, without what looks at a batch as a whole."""
+    net = small_run.NET.replace("shuffle: true", "shuffle: false")
+    net = "\n".join(line for line in net.splitlines() if '"BatchNorm"' not in line and '"Dropout"' not in line)
+    net = net.replace("dropout_param {{ dropout_ratio: 0.3 }} }}", "")
+    found = []
+    for batch, size in ((6, 2), (12, 1)):
+        folder = tmp_path / str(batch)
+        folder.mkdir()
+        text = small_run.SOLVER.replace("iter_size: 2", f"iter_size: {size} clip_gradients: {0.1 * size}")
+        solver_file = small_run.make(
+            folder, net=net.replace("batch_size: 7", f"batch_size: {batch}"), solver=text, rows=24
+        )
+        with Solver(solver_file) as solver:
+            solver.step(5)
+            found.append([t.detach().clone() for t in tensors(solver.net, solver.run.train.graph).values()])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_requests(path: Path) -> None:
+    events: list[ev.Event] = []
+    with Solver(path, observers=[events.append]) as solver:
+        solver.observers.append(lambda e: solver.request("stop") if isinstance(e, ev.Snapshotted) else None)
+        solver.solve()
+        assert solver.stopped
+        assert solver.iter == 6
+    assert [e.iteration for e in events if isinstance(e, ev.Snapshotted)] == [5, 6]
+
+
+def test_labels_out_of_range(tmp_path: Path) -> None:
+    path = small_run.make(tmp_path, net=small_run.NET.replace("num_output: 3", "num_output: 2"))
+    with pytest.raises(NetdefError) as failure:
+        losses(path, 3)
+    assert failure.value.diagnostics[0].code == "ND0512"
+
+
+def test_out_of_memory_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Solver(path) as solver:
+        monkeypatch.setattr(solver.run.train, "forward", _no_memory)
+        with pytest.raises(NetdefError) as failure:
+            solver.step(1)
+    (fault,) = failure.value.diagnostics
+    assert (fault.code, failure.value.exit_code) == ("ND0806", 3)
+    assert "(7)" in fault.help[0]
+
+
+def _no_memory() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def test_a_net_in_the_solver_itself(tmp_path: Path) -> None:
+    net = small_run.NET.replace("\n", " ").replace('name: "small"', "", 1)
+    text = small_run.SOLVER.replace('net: "{folder}/net.prototxt"', f"net_param {{{{ {net} }}}}")
+    assert len(losses(small_run.make(tmp_path, solver=text), 2)) == 2
