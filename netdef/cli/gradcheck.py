@@ -19,10 +19,10 @@ from netdef.report.subject import read_subject
 @click.command("gradcheck")
 @click.argument("net", metavar="NET|SOLVER", type=click.Path())
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Rows at most.")
-@click.option("--samples", type=click.IntRange(0), default=8, show_default=True, help="Single values moved, per tensor.")
 @click.option(
-    "--tolerance", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True, help="Relative."
+    "--samples", type=click.IntRange(0), default=8, show_default=True, help="Single values moved, per tensor."
 )
+@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True, help="Relative.")
 @click.option("--seed", default=0, show_default=True, help="Of the data, the weights and the directions.")
 @state_options
 @shape_option
@@ -86,6 +86,8 @@ def _remark(check: Check) -> str:
 def _parted(check: Check, tolerance: float) -> Diagnostic:
     message = (
         f'{check.type} "{check.layer}": the gradient of "{check.tensor}" is {check.analytic:.6g} by the layer and '
-        f"{check.numeric:.6g} by differences, a relative error of {check.error:.1e} (at most {tolerance:.0e} is allowed)"
+        f"{check.numeric:.6g} by differences, a relative error of {check.error:.1e} (allowed: {tolerance:.0e})"
     )
-    return error("ND0032", message, help="if the layer is of your own making, look at its backward pass; else it is a bug")
+    return error(
+        "ND0032", message, help="if the layer is of your own making, look at its backward pass; else it is a bug"
+    )

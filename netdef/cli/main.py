@@ -23,8 +23,11 @@ COMMANDS = {
     "check": "Find every mistake in nets and solvers.",
     "fmt": "Lay out prototxt files in one style.",
     "summary": "Show layers, shapes, parameters, work and memory of a net.",
+    "draw": "Draw a net as a picture or a page to search and zoom.",
     "export": "Write a net as an ONNX file that is proven equal.",
     "verify": "Prove again that an ONNX file equals its net.",
+    "predict": "Say what images show, with a net or an ONNX file.",
+    "features": "Write what a net computes of images, blob by blob.",
     "eject": "Write a net as one PyTorch file that needs torch alone.",
     "upgrade": "Rewrite an old net or solver in today's schema.",
     "data": "Make, look into and average databases of images.",
@@ -34,7 +37,7 @@ COMMANDS = {
 }
 """Every command and what `netdef --help` says of it; each is `command` in the file of its name (`-` being `_`)."""
 
-RUNS_NETS = frozenset({"train", "test", "time", "check", "summary", "draw", "export", "verify", "predict", "eject"})
+RUNS_NETS = frozenset({"train", "test", "time", "check", "summary", "draw", "export", "verify", "predict", "features", "eject"})
 """The commands that take `--allow-python`."""
 
 FAILED = 3

@@ -12,9 +12,16 @@ from netdef.report.history import read_histories
 @click.command("plot")
 @click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "--output", "-o", type=click.Path(dir_okay=False), default="curves.png", show_default=True, help="A .png, .svg or .pdf file."
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False),
+    default="curves.png",
+    show_default=True,
+    help="A .png, .svg or .pdf file.",
 )
-@click.option("--smooth", type=click.IntRange(0), help="Displays on each side that a loss is averaged with; 0 for none.")
+@click.option(
+    "--smooth", type=click.IntRange(0), help="Displays on each side that a loss is averaged with; 0 for none."
+)
 @click.option("--title", default="", help="A line above the picture.")
 def command(runs: tuple[str, ...], output: str, smooth: int | None, title: str) -> None:
     """Draw the loss, the test scores and the learning rate of each RUN.

@@ -28,7 +28,12 @@ _DEFAULT_ITERATIONS = 50
 @click.argument("file", metavar="NET|SOLVER", required=False, type=click.Path())
 @click.option("--model", "-model", "named", type=click.Path(), help="NET, in Caffe's spelling.")
 @click.option(
-    "--iterations", "-iterations", type=click.IntRange(1), default=_DEFAULT_ITERATIONS, show_default=True, help="Rounds."
+    "--iterations",
+    "-iterations",
+    type=click.IntRange(1),
+    default=_DEFAULT_ITERATIONS,
+    show_default=True,
+    help="Rounds.",
 )
 @click.option("--gpu", "-gpu", help="The number of a GPU. Default: the processor, or what the solver says.")
 @state_options

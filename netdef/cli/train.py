@@ -12,6 +12,7 @@ import click
 
 from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
+from netdef.cli.watch import learn_by_heart, noticing
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
@@ -29,6 +30,8 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--resume", type=click.Choice(["auto"]), help="Go on from the newest snapshot, if there is one.")
 @click.option("--gpu", "-gpu", help="The number of a GPU, or `all`. Default: what the solver says.")
 @click.option("--iterations", "-iterations", type=click.IntRange(0), help="Train to this iteration, not `max_iter`.")
+@click.option("--overfit", type=click.IntRange(1), metavar="N", help="Try to learn N training images by heart instead.")
+@click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard's files there.")
 @click.option("--level", "-level", type=int, help="Level of the training net.")
 @click.option("--stage", "-stage", "stages", multiple=True, help="A stage of the training net; may be repeated.")
 @click.option("--phase", "-phase", hidden=True, help="Read for Caffe's sake: training is always TRAIN.")
@@ -42,6 +45,8 @@ def command(
     resume: str | None,
     gpu: str | None,
     iterations: int | None,
+    overfit: int | None,
+    tensorboard: str | None,
     level: int | None,
     stages: tuple[str, ...],
     phase: str | None,
@@ -60,12 +65,17 @@ def command(
     if iterations is not None:
         config = replace(config, max_iter=iterations)
     start = split(weights) or None
+    if overfit is not None:
+        learn_by_heart(config, overfit, iterations, start, gpu_number(gpu))
+        return
     extra = split(stages)
     with Solver(config, weights=start, device=gpu_number(gpu), level=level, stages=extra, observers=[warn]) as solver:
         if solver.device_note:
             click.echo(solver.device_note)
         _restore(solver, snapshot or (_newest(config.snapshot_prefix) if resume else None))
-        with watching(solver, config.max_iter), _signals(solver, sigint_effect, sighup_effect), _metrics(solver):
+        noticed = noticing(solver, first_loss=not (start or config.weights), tensorboard=tensorboard)
+        signals = _signals(solver, sigint_effect, sighup_effect)
+        with watching(solver, config.max_iter), noticed, signals, _metrics(solver):
             solver.solve()
         click.echo(_conclusion(solver, path))
 

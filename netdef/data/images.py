@@ -22,6 +22,11 @@ def decode_image(file: bytes, mode: int, what: str) -> NDArray[np.uint8]:
     NATIVE keeps the file's own channels (an alpha channel too), COLOR makes three, GRAY one. BadData ND0513 when the
     bytes are no image, or one with more than 8 bits a channel. Source: Caffe's io.cpp, DecodeDatumToCVMat.
     """
+    return _channels_first(decode_pixels(file, mode, what))
+
+
+def decode_pixels(file: bytes, mode: int, what: str) -> NDArray[np.uint8]:
+    """The same with the channels last, (H, W, C) or (H, W), as OpenCV has them."""
     try:
         image: Any = cv2.imdecode(np.frombuffer(file, np.uint8), mode)
     except cv2.error as fault:
@@ -30,7 +35,7 @@ def decode_image(file: bytes, mode: int, what: str) -> NDArray[np.uint8]:
         raise BadData("ND0513", f"{what}: {len(file):,} bytes that are no image OpenCV knows")
     if image.dtype != np.uint8:
         raise BadData("ND0513", f"{what}: {image.dtype} pixels; Caffe's transforms take 8 bits a channel only")
-    return _channels_first(image)
+    return np.asarray(image, np.uint8)
 
 
 def read_image(path: Path, size: tuple[int, int] | None, mode: int, what: str) -> NDArray[np.uint8]:
@@ -39,12 +44,16 @@ def read_image(path: Path, size: tuple[int, int] | None, mode: int, what: str) -
     BadData ND0531 when the file cannot be read, ND0513 when it is no image. Source: Caffe's io.cpp, ReadImageToCVMat:
     bilinear, cv::resize's default.
     """
+    image = decode_image(read_file(path, what), mode, what)
+    return image if size is None else resize(image, size)
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """The bytes of a file; BadData ND0531 when the system refuses."""
     try:
-        file = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as fault:
         raise BadData("ND0531", f"{what}: cannot read {path}: {getattr(fault, 'strerror', None) or fault}") from fault
-    image = decode_image(file, mode, what)
-    return image if size is None else resize(image, size)
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,18 +46,48 @@ def version() -> str:
     return str(onnxruntime.__version__)
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A model ready to run in ONNX Runtime.
+
+    Attributes:
+        run: a function from inputs to outputs, by name.
+        inputs: sizes of each input; a name or None where they are free.
+        types: ONNX Runtime's name of each input's type.
+        outputs: names of the outputs, in the model's order.
+        provider: what computes, such as CUDAExecutionProvider.
+    """
+
+    run: Run
+    inputs: Mapping[str, tuple[int | str | None, ...]]
+    types: Mapping[str, str]
+    outputs: tuple[str, ...]
+    provider: str
+
+
 def session(model: onnx.ModelProto | Path, *, optimise: bool = True) -> Run:
     """A function from inputs to outputs, by name, that runs the model in ONNX Runtime on the CPU.
 
     Raises:
         RunError: ONNX Runtime does not take the model, or (when called) cannot run it (ND0909).
     """
+    return open_session(model, optimise=optimise).run
+
+
+def open_session(model: onnx.ModelProto | Path, *, optimise: bool = True, gpu: bool = False) -> Session:
+    """The model in ONNX Runtime, on the CPU, or with `gpu` on a CUDA device where the installed one has it.
+
+    Raises:
+        RunError: as `session`.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    there = onnxruntime.get_available_providers() if gpu else ()
+    providers = [*(name for name in there if name == "CUDAExecutionProvider"), "CPUExecutionProvider"]
     try:
-        runner = _load(model, options)
+        runner = _load(model, options, providers)
     except _FAULTS as fault:
         raise _refused("ONNX Runtime does not take the model", fault) from fault
     names = [output.name for output in runner.get_outputs()]
@@ -67,7 +98,9 @@ def session(model: onnx.ModelProto | Path, *, optimise: bool = True) -> Run:
         except _FAULTS as fault:
             raise _refused("ONNX Runtime cannot run the model", fault) from fault
 
-    return run
+    shapes = {item.name: tuple(item.shape) for item in runner.get_inputs()}
+    types = {item.name: str(item.type) for item in runner.get_inputs()}
+    return Session(run, shapes, types, tuple(names), str(runner.get_providers()[0]))
 
 
 def reference(model: onnx.ModelProto) -> Run:
@@ -114,8 +147,7 @@ def newest_runnable() -> int:
     return OLDEST_OPSET
 
 
-def _load(model: onnx.ModelProto | Path, options: Any) -> Any:
-    providers = ["CPUExecutionProvider"]
+def _load(model: onnx.ModelProto | Path, options: Any, providers: Sequence[str]) -> Any:
     if isinstance(model, Path):
         return onnxruntime.InferenceSession(str(model), options, providers=providers)
     if tensor_bytes(model) <= EXTERNAL_DATA_LIMIT:

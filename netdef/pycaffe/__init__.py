@@ -73,6 +73,7 @@ __all__ = [
     "layer_type_list",
     "layers",
     "log",
+    "mode",
     "net_spec",
     "params",
     "proto",

@@ -78,11 +78,11 @@ class Blob:
 
     def value(self) -> Tensor:
         """The values for torch, in the blob's shape and with a version counter of their own."""
-        return _shaped(self._data, self._shape)
+        return self._data.shaped(self._shape)
 
     def gradient(self) -> Tensor:
         """The gradients for torch."""
-        return _shaped(self._diff_memory(), self._shape)
+        return self._diff_memory().shaped(self._shape)
 
     def fill(self, value: Tensor) -> None:
         """Take over what a layer computed, with its shape."""
@@ -178,7 +178,3 @@ class ParamBlob(Blob):
         if self._diff is None or self._grad is not self._tensor.grad:
             self._grad, self._diff = self._tensor.grad, Memory(self._tensor.grad)
         return self._diff
-
-
-def _shaped(memory: Memory, shape: Sizes) -> Tensor:
-    return memory.tensor().data.reshape(-1)[: prod(shape)].view(shape)

@@ -74,8 +74,7 @@ class Detector(Net):
         The window is widened so that, resized, `context_pad` pixels of each side lie outside it.
         """
         if not self.context_pad:
-            top, left, bottom, right = (int(side) for side in window)
-            return im[top:bottom, left:right]
+            return _cut(im, window)
         return self._with_context(im, np.asarray(window, float))
 
     def _with_context(self, im: Floats, window: NDArray[np.float64]) -> Floats:
@@ -85,14 +84,22 @@ class Detector(Net):
         pads = np.round(np.maximum(0, -box[:2]) * scale).astype(int)
         inside = np.clip(box, 0, [im.shape[0], im.shape[1]] * 2).astype(int)
         lengths = inside[2:] - inside[:2] + 1
-        if np.any(lengths < 1):
-            raise NetdefError([error("ND1015", f"the window {window.tolist()} lies outside its image")])
         sizes = np.minimum(np.round(lengths * scale).astype(int), size - pads)
-        part = im[inside[0] : inside[2], inside[1] : inside[3]]
+        part = _cut(im, inside)
         crop = np.array(self._blank, np.float32)
         rows, columns = (slice(pad, pad + length) for pad, length in zip(pads, sizes, strict=True))
         crop[rows, columns] = resize_image(part, (int(sizes[0]), int(sizes[1])))
         return crop
+
+
+def _cut(im: Floats, window: Window | NDArray[Any]) -> Floats:
+    """The pixels in a window."""
+    top, left, bottom, right = (int(side) for side in window)
+    part = im[top:bottom, left:right]
+    if not part.size:
+        message = f"the window ({top}, {left}, {bottom}, {right}) has nothing of its image, {im.shape[:2]}"
+        raise NetdefError([error("ND1015", message)])
+    return part
 
 
 def _widened(window: NDArray[np.float64], scale: float) -> NDArray[np.float64]:

@@ -51,6 +51,8 @@ def resize_image(im: NDArray[Any], new_dims: Sizes, interp_order: int = 1) -> Fl
     if interp_order not in _METHODS:
         raise NetdefError([error("ND1010", f"resize_image knows the orders 0, 1 and 3, found {interp_order}")])
     values = np.asarray(im, np.float32)
+    if not values.size or min(height, width) < 1:
+        raise NetdefError([error("ND1010", f"an image {values.shape} cannot be resized to {(height, width)}")])
     if values.shape[-1] not in (1, 3):
         return _between_points(values, (height, width), interp_order)
     resized = cv2.resize(values, (width, height), interpolation=_METHODS[interp_order])

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from numpy.typing import ArrayLike
 
+from netdef.data.loader import Loader
 from netdef.data.source import BatchSource, MemorySource, State, open_source
 from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Node
@@ -60,8 +61,8 @@ class Sources:
             source.close()
 
 
-def _open(graph: Graph, node: Node, base_dir: Path | None, seed: int) -> BatchSource:
-    return open_source(
+def _open(graph: Graph, node: Node, base_dir: Path | None, seed: int) -> BatchSource | Loader:
+    source = open_source(
         cast(Layer, node.layer),
         phase=graph.phase,
         base_dir=base_dir,
@@ -69,3 +70,4 @@ def _open(graph: Graph, node: Node, base_dir: Path | None, seed: int) -> BatchSo
         name=node.name,
         span=node.places.layer,
     )
+    return Loader(source) if source.readable_ahead and node.type != "DummyData" else source

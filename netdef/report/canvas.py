@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netdef.diagnostics import NetdefError, error
 from netdef.files import write_atomic
@@ -52,7 +52,12 @@ def drawing(path: PathLike, heights: Sequence[float], *, width: float = 8.6) -> 
     pyplot = _pyplot()
     with pyplot.rc_context(_STYLE):
         figure, panels = pyplot.subplots(
-            len(heights), 1, sharex=True, squeeze=False, figsize=(width, 0.9 + sum(heights)), layout="constrained",
+            len(heights),
+            1,
+            sharex=True,
+            squeeze=False,
+            figsize=(width, 0.9 + sum(heights)),
+            layout="constrained",
             height_ratios=heights,
         )
         try:
@@ -79,12 +84,12 @@ def missing_extra(what: str, package: str) -> NetdefError:
     return NetdefError([error("ND0031", f"{what} needs {package}, which is not installed", help=help)])
 
 
-def _pyplot():  # type: ignore[no-untyped-def]  # a module of an extra
+def _pyplot() -> Any:  # a module
     try:
-        import matplotlib
+        import matplotlib as mpl
     except ImportError as fault:
         raise missing_extra("a picture", "matplotlib") from fault
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
 
-    return pyplot
+    return plt

@@ -57,12 +57,23 @@ def _loss(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
     for run, color in zip(runs, cycle(COLORS), strict=False):
         its, values = _points(run.loss)
         reach = len(its) // 25 if smooth is None else smooth
-        axis.plot(its, values, color=color, lw=1, alpha=0.3 if reach else 0.9, label=None if reach else _label(runs, run, "train"))
+        axis.plot(
+            its,
+            values,
+            color=color,
+            lw=1,
+            alpha=0.3 if reach else 0.9,
+            label=None if reach else _label(runs, run, "train"),
+        )
         if reach:
             axis.plot(its, smoothed(values, reach), color=color, lw=1.8, label=_label(runs, run, "train"))
         _tested(axis, runs, run, run.test_losses, color, "test")
     axis.set_ylabel("loss")
-    _logarithmic(axis, [v for run in runs for curve in (run.loss, *run.test_losses.values()) for v in curve.values()], _WIDE_RANGE)
+    _logarithmic(
+        axis,
+        [v for run in runs for curve in (run.loss, *run.test_losses.values()) for v in curve.values()],
+        _WIDE_RANGE,
+    )
 
 
 def _scores(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
@@ -71,7 +82,7 @@ def _scores(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
         _tested(axis, runs, run, run.scores, color, alone=len(names) == 1)
     values = [value for run in runs for curve in run.scores.values() for value in curve.values()]
     axis.set_ylabel(f"test {names.pop()}" if len(names) == 1 else "test scores")
-    if 0 <= min(values) and max(values) <= 1:
+    if min(values) >= 0 and max(values) <= 1:
         axis.set_ylim(top=min(1.02, max(values) + 0.1))
 
 
@@ -91,13 +102,28 @@ _PANELS: tuple[tuple[Panel, Callable[[History], bool], float], ...] = (
 
 
 def _tested(
-    axis: Axes, runs: Sequence[History], run: History, curves: dict[str, Curve], color: str, word: str = "", alone: bool = False
+    axis: Axes,
+    runs: Sequence[History],
+    run: History,
+    curves: dict[str, Curve],
+    color: str,
+    word: str = "",
+    alone: bool = False,
 ) -> None:
     """Marked lines, one for each output, several of one run with other dashes and marks; `alone` hides its name."""
     for (name, curve), dashes, marker in zip(curves.items(), cycle(_DASHES), cycle(_MARKERS), strict=False):
         what = word if alone or (word and len(curves) == 1) else f"{word} {name}".strip()
         its, values = _points(curve)
-        axis.plot(its, values, dashes, color=color, marker=marker, ms=4 if len(its) < 60 else 0, lw=1.3, label=_label(runs, run, what))
+        axis.plot(
+            its,
+            values,
+            dashes,
+            color=color,
+            marker=marker,
+            ms=4 if len(its) < 60 else 0,
+            lw=1.3,
+            label=_label(runs, run, what),
+        )
 
 
 def _label(runs: Sequence[History], run: History, what: str = "") -> str:

@@ -19,7 +19,7 @@ _PASCAL_HALF = (5, 3)
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The machine's own processor. `threads` is how many torch uses, `memory_bytes` None where the system tells nothing."""
+    """The machine's own processor. torch uses `threads`; what the system does not tell is None."""
 
     name: str
     cores: int

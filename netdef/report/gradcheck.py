@@ -85,9 +85,9 @@ def check_gradients(
 ) -> Iterator[Check]:
     """Compare each layer's gradients in float64 with central differences (y(x + h d) - y(x - h d)) / 2h.
 
-    The net runs on random data of at most `batch` rows, each layer on the values that reach it. What is differentiated is
-    Σ w y over its tops, w random. For each bottom and parameter d is one random direction over all values, and `samples`
-    single values: half of them those of the largest gradient, half drawn.
+    The net runs on random data of at most `batch` rows, each layer on the values that reach it. What is differentiated
+    is Σ w y over its tops, w random. For each bottom and parameter d is one random direction over all values, and
+    `samples` single values: half of them those of the largest gradient, half drawn.
 
     Raises:
         NetdefError: a size is unknown (ND0030), or a layer has no rule for torch.
@@ -109,7 +109,7 @@ def check_gradients(
 def _spread(graph: Graph, module: nn.Module, generator: torch.Generator) -> None:
     """Draw what a constant filler made: of weights that are all 0 no layer behind learns anything."""
     with torch.no_grad():
-        for id, tensor in tensors(module, graph).items():  # type: ignore[arg-type]
+        for id, tensor in tensors(module, graph).items():
             if not graph.params[id].spec.statistic and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
                 tensor += 0.1 * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
 
@@ -183,7 +183,8 @@ class _Lab:
     @torch.no_grad()
     def _around(self, tensor: Tensor, direction: Direction, size: float) -> list[Tops]:
         """The tops before, at and behind the place."""
-        moved, flat = [], tensor.view(-1)
+        moved: list[Tops] = []
+        flat = tensor.view(-1)
         held = flat.clone() if isinstance(direction, Tensor) else flat[direction].clone()
         for way in (-size, 0.0, size):
             if isinstance(direction, Tensor):

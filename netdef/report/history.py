@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.solver.metrics import metrics_path
 from netdef.solver.nets import read_config
 
@@ -60,7 +60,8 @@ def read_histories(paths: list[str]) -> list[History]:
     Raises:
         NetdefError: every path that cannot be read (ND0010 and its kin), or that tells of no run (ND0033).
     """
-    found, histories = [], []
+    found: list[Diagnostic] = []
+    histories = []
     for path, name in zip(paths, _names(paths), strict=True):
         try:
             histories.append(read_history(path, name))
@@ -77,7 +78,8 @@ def read_history(path: PathLike, name: str = "") -> History:
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as fault:
-        raise NetdefError([error("ND0010", f"no such file: {file}", help="a run writes metrics.jsonl beside its snapshots")]) from fault
+        help = "a run writes metrics.jsonl beside its snapshots"
+        raise NetdefError([error("ND0010", f"no such file: {file}", help=help)]) from fault
     history = History(name or _name(Path(path)))
     read = _read_metrics if text.lstrip().startswith("{") else _read_log
     read(text, history)

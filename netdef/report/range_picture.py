@@ -19,7 +19,7 @@ def draw_range_test(test: RangeTest, path: str | os.PathLike[str], title: str) -
     """
     rates = [point.rate for point in test.points]
     smoothed = [point.smoothed for point in test.points]
-    with drawing(path, [3.6]) as (figure, (panel,)):
+    with drawing(path, [3.6]) as (_, (panel,)):
         panel.plot(rates, [point.loss for point in test.points], color=COLORS[0], alpha=0.3, lw=1, label="loss")
         panel.plot(rates, smoothed, color=COLORS[0], lw=2, label="smoothed")
         for name, rate, color in (

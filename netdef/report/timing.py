@@ -111,20 +111,27 @@ class Timing:
     def as_json(self) -> dict[str, Any]:
         """The figures as plain data."""
         rows = [
-            {**asdict(layer), "flops_per_s": layer.flops_per_s, "bytes_per_s": layer.bytes_per_s} for layer in self.layers
+            {**asdict(layer), "flops_per_s": layer.flops_per_s, "bytes_per_s": layer.bytes_per_s}
+            for layer in self.layers
         ]
         sums = {"sum_forward_ms": self.sum_forward_ms, "sum_backward_ms": self.sum_backward_ms}
         return {**asdict(self), "layers": rows, **sums, "flops_per_s": self.flops_per_s}
 
 
 def time_net(
-    graph: Graph, style: Style, *, iterations: int, base_dir: Path | None = None, seed: int = 0, tell: Callable[[str], None] = lambda _: None
+    graph: Graph,
+    style: Style,
+    *,
+    iterations: int,
+    base_dir: Path | None = None,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Timing:
     """Time every layer on the values that reach it, and the net in one go.
 
-    Layers are timed as Caffe's `time` does: one at a time, forward in their order, then backward with the gradients that
-    come back. On CUDA events on the stream measure it, so that a layer too small to keep the device busy shows
-    the time to launch it. Data come from the net's own sources where these are there, else they are random.
+    Layers are timed as Caffe's `time` does: one at a time, forward in their order, then backward with the gradients
+    that come back. On CUDA events on the stream measure it, so that a layer too small to keep the device busy
+    shows the time to launch it. Data come from the net's own sources where these are there, else they are random.
 
     Raises:
         NetdefError: a size is unknown (ND0030), or data cannot be read.
@@ -261,7 +268,7 @@ class _Clock:
             result = work()
             self.times.setdefault(key, []).append((perf_counter() - start) * _MS)
             return result
-        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         first.record()
         result = work()
         last.record()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from netdef.diagnostics import NetdefError, error
@@ -49,8 +51,9 @@ def _gpus(count: int) -> str:
 def set_up(config: SolverConfig, device: torch.device) -> None:
     """Tell torch about precision and determinism. These are settings of the whole process."""
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = config.precision != "FP32"
+        torch.set_float32_matmul_precision("highest" if config.precision == "FP32" else "high")
         torch.backends.cudnn.allow_tf32 = config.precision != "FP32"
         torch.backends.cudnn.benchmark = not config.deterministic
     if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
         torch.use_deterministic_algorithms(True)

@@ -12,7 +12,7 @@ from netdef.solver.events import Displayed, Event, Output, Warned
 
 _ROOM = 0.5
 _LEAST_ROOM = 0.7
-"""A first loss may be off by so many times what chance gives, and by so much at least (of two classes log 2 is 0.69)."""
+"""A first loss may be off by so many times what chance gives, and by so much at least (ln 2 is 0.69)."""
 
 
 class FirstLoss:
@@ -41,9 +41,8 @@ class FirstLoss:
         if node is None or abs(output.mean - expected) <= max(_ROOM * expected, _LEAST_ROOM):
             return None
         classes = node.bottoms[0].shape[_layer(node).axis]
-        message = (
-            f'the loss "{output.name}" begins at {output.mean:.4g}; guessing among {classes} classes costs {expected:.4g}'
-        )
+        begins = f'the loss "{output.name}" begins at {output.mean:.4g}'
+        message = f"{begins}; guessing among {classes} classes costs {expected:.4g}"
         return warning("ND0831", message, span=node.places.layer, help=_help(output.mean > expected))
 
 

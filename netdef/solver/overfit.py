@@ -22,8 +22,8 @@ from netdef.targets.torch import build_module, share
 MOST_ITERATIONS = 1000
 """Enough for any handful at a sound rate."""
 _BETWEEN_LOOKS = 10
-_HARDLY = 0.9
-"""A loss that ends above this part of where it began has hardly fallen."""
+_HARDLY, _WORSE = 0.9, 1.5
+"""A loss that ends between these parts of where it began has hardly moved; above them it has risen."""
 _STRONG_DECAY = 0.01
 """A weight decay from which on it may keep a net from learning by heart."""
 _CLASSIFIERS = ("SoftmaxWithLoss", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss")
@@ -194,10 +194,10 @@ def _causes(solver: Solver, handful: Handful, exam: _Exam, first: float) -> Iter
     yield from _twins(handful, exam)
     if exam.alike():
         yield "the scores are the same for every image: is the input constant, or does a ReLU never fire?"
-    if solver.loss > first:
+    if solver.loss > _WORSE * first:
         yield f"the loss rises: `base_lr: {config.policy.base_lr:g}` is too high (netdef lr-find suggests one)"
     elif solver.loss > _HARDLY * first:
-        yield f"the loss hardly falls: `base_lr: {config.policy.base_lr:g}` may be too low (netdef lr-find suggests one)"
+        yield f"the loss hardly moves: is `base_lr: {config.policy.base_lr:g}` too low? (netdef lr-find suggests one)"
     frozen = [p.id for p in graph.params.values() if not p.lr_mult and not p.spec.statistic]
     if frozen:
         yield f"`lr_mult: 0` freezes {len(frozen)} of {len(graph.params)} parameters ({', '.join(frozen[:3])})"
@@ -210,7 +210,7 @@ def _causes(solver: Solver, handful: Handful, exam: _Exam, first: float) -> Iter
 
 def _twins(handful: Handful, exam: _Exam) -> Iterator[str]:
     """Equal images with different labels, which no net can know."""
-    names = {blob: name for blob, name in exam.module.meta["inputs"].items()}
+    names: dict[str, str] = exam.module.meta["inputs"]
     labels = handful.rows.get(names.get(exam.labels, ""))
     if labels is None:
         return

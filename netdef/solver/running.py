@@ -109,15 +109,28 @@ def weights_finite(net: RunningNet) -> bool:
 
 @contextmanager
 def reported(net: RunningNet) -> Iterator[None]:
-    """Turn what torch raises in the block for want of memory, or for labels that name no class, into a NetdefError."""
+    """Turn what torch raises in the block over a user's net, data or device into a NetdefError."""
     try:
         yield
     except LabelError as fault:
         help = "give the last layer more outputs, or mend the labels"
         raise NetdefError([error("ND0512", f'the net "{net.graph.name}": {fault}', help=help)]) from fault
     except RuntimeError as fault:
-        if not isinstance(fault, torch.OutOfMemoryError) and "not enough memory" not in str(fault):
+        known = _explained(net, fault)
+        if known is None:
             raise
-        rows = batch_size(net.graph)
-        help = f"`netdef summary` predicts the need; halve the batch size ({rows}) and double `iter_size`"
-        raise RunError([error("ND0806", f"out of memory on {net.style.device}", help=help)]) from fault
+        raise known from fault
+
+
+def _explained(net: RunningNet, fault: RuntimeError) -> NetdefError | None:
+    """What a user can do about torch's error; None where it is a bug."""
+    text = str(fault)
+    if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in text:
+        help = (
+            f"halve the batch size ({batch_size(net.graph)}) and double `iter_size`; `netdef summary` predicts the need"
+        )
+        return RunError([error("ND0806", f"out of memory on {net.style.device}", help=help)])
+    if "deterministic implementation" in text:
+        help = "remove `deterministic: true`, or train on the CPU"
+        return NetdefError([error("ND0713", f"`deterministic`: {text.partition('.')[0]}", help=help)])
+    return None

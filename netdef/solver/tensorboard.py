@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +100,9 @@ def filter_image(filters: Tensor) -> Tensor:
 
     One scale for all, 0 being grey, so that strong filters look strong. Three channels are Caffe's blue, green, red.
     """
-    num, channels, height, width = filters.shape
+    num, _, height, width = filters.shape
     span = max(float(filters.abs().max()), 1e-12)
-    shown = (0.5 + 0.5 * filters.flip(1) / span).expand(num, 3, height, width) if channels == 1 else 0.5 + 0.5 * filters.flip(1) / span
+    shown = (0.5 + 0.5 * filters.flip(1) / span).expand(num, 3, height, width)
     shown = shown.repeat_interleave(_ENLARGED, 2).repeat_interleave(_ENLARGED, 3)
     shown = torch.nn.functional.pad(shown, (0, _SPACE, 0, _SPACE), value=1.0)
     columns = math.ceil(math.sqrt(num))
@@ -115,28 +114,18 @@ def filter_image(filters: Tensor) -> Tensor:
 
 def write_graph(writer: Any, graph: Graph) -> None:
     """Write the net as TensorBoard's graph: a node a layer, with the layers' own names, types and shapes."""
-    from tensorboard.compat.proto.config_pb2 import RunMetadata
-    from tensorboard.compat.proto.graph_pb2 import GraphDef
+    from tensorboard.compat.proto.config_pb2 import RunMetadata  # type: ignore[import-untyped]
+    from tensorboard.compat.proto.graph_pb2 import GraphDef  # type: ignore[import-untyped]
 
     found = GraphDef()
-    for node, name in _named(graph):
-        entry = found.node.add(name=name, op=node.type)
-        names = dict((maker.id, its) for maker, its in _named(graph))
-        entry.input.extend(names[graph.producers[blob.id].id] for blob in node.bottoms)
-        shapes = entry.attr["_output_shapes"].list.shape
+    for node in graph.nodes:
+        entry = found.node.add(name=node.id, op=node.type)
+        entry.input.extend(graph.producers[blob.id].id for blob in node.bottoms)
         for blob in node.tops:
-            shapes.add().dim.extend(_dims(shapes, blob.shape.sizes) if blob.shape.ranked else ())
+            shape = entry.attr["_output_shapes"].list.shape.add(unknown_rank=not blob.shape.ranked)
+            for size in blob.shape.sizes if blob.shape.ranked else ():
+                shape.dim.add(size=-1 if size is None else size)
     writer._get_file_writer().add_graph((found, RunMetadata().step_stats))
-
-
-def _named(graph: Graph) -> Iterator[tuple[Node, str]]:
-    yield from ((node, node.id) for node in graph.nodes)
-
-
-def _dims(shapes: Any, sizes: tuple[int | None, ...]) -> Iterator[Any]:
-    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-
-    yield from (TensorShapeProto.Dim(size=-1 if size is None else size) for size in sizes)
 
 
 def _writer(folder: Path, iteration: int) -> Any:
@@ -147,4 +136,4 @@ def _writer(folder: Path, iteration: int) -> Any:
         message = "TensorBoard's files need the package tensorboard, which is not installed"
         raise NetdefError([error("ND0031", message, help=help)]) from fault
     # Points of an earlier run from this iteration on are hidden: a resumed run has one history.
-    return SummaryWriter(str(folder), purge_step=iteration or None)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=iteration or None)

@@ -19,7 +19,7 @@ Net SGDSolver NesterovSolver AdaGradSolver RMSPropSolver AdaDeltaSolver AdamSolv
 init_log log has_nccl set_mode_cpu set_mode_gpu set_device set_random_seed set_multiprocess solver_count
 set_solver_count solver_rank set_solver_rank TRAIN TEST layer_type_list Classifier Detector io NetSpec layers params
 to_proto net_spec coord_map draw proto
-""".split()
+""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -365,7 +365,8 @@ def test_errors_of_the_constructor(make: Make) -> None:
 def test_values_written_between_forward_and_backward_do_not_spoil_gradients_in_place(make: Make) -> None:
     """BatchNorm in place keeps its own input: gradients are those of the same net written without in-place layers."""
     head = 'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 3 } } }'
-    tail = 'layer {{ name: "bn" type: "BatchNorm" bottom: "x" top: "{0}" }} layer {{ name: "s" type: "Sigmoid" bottom: "{0}" top: "{1}" }}'
+    tail = 'layer {{ name: "bn" type: "BatchNorm" bottom: "x" top: "{0}" }}'
+    tail += ' layer {{ name: "s" type: "Sigmoid" bottom: "{0}" top: "{1}" }}'
     in_place, apart = make(head + tail.format("x", "x"), caffe.TRAIN), make(head + tail.format("b", "s"), caffe.TRAIN)
     x, diff = np.random.default_rng(0).normal(size=(2, 4, 3))
     found = []

@@ -1,5 +1,7 @@
 """Does Python code write the nets that it writes with Caffe's net_spec?"""
 
+# ruff: noqa: C408 - dict(…) is the idiom of net specifications
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,11 +12,11 @@ import pytest
 
 import netdef.pycaffe as caffe
 from netdef import NetdefError
-from netdef.pycaffe import layers as L  # noqa: N812 - pycaffe's idiom
-from netdef.pycaffe import params as P  # noqa: N812
+from netdef.pycaffe import layers as L
+from netdef.pycaffe import params as P
 from netdef.pycaffe.proto import caffe_pb2
-from netdef.schema import read_message
 from netdef.schema import netdef_pb2 as pb
+from netdef.schema import read_message
 
 
 def lenet() -> Any:

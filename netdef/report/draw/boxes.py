@@ -13,6 +13,7 @@ from netdef.report.draw.kinds import Kind, kind
 
 _FOLLOWERS = frozenset({"activation", "affine", "normalization"})
 """The files of `netdef.layers` whose layers may join the box of the layer that they follow."""
+TIMES = " \N{MULTIPLICATION SIGN} "
 _MAX_INLINE = 1
 """How many followers the line with the type has room for."""
 
@@ -110,4 +111,4 @@ def sizes(blob: Blob) -> str:
     if dims is None:
         return "?"
     shown = dims[1:] if len(dims) > 1 else dims
-    return " × ".join("?" if size is None else str(size) for size in shown) or "a scalar"
+    return TIMES.join("?" if size is None else str(size) for size in shown) or "a scalar"

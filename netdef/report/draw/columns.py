@@ -108,7 +108,9 @@ def _tallest(spans: list[tuple[float, float]], ends: list[int]) -> float:
 
 def _column(plan: Layout, spans: list[tuple[float, float]], first: int, last: int) -> _Column:
     rects = [plan.rects[id] for id, level in plan.levels.items() if first <= level <= last]
-    inside = (way for link, way in plan.ways.items() if first <= plan.levels[link.source] <= plan.levels[link.target] <= last)
+    inside = (
+        way for link, way in plan.ways.items() if first <= plan.levels[link.source] <= plan.levels[link.target] <= last
+    )
     xs = [x for way in inside for x, _ in way] + [r.x for r in rects] + [r.x + r.width for r in rects]
     top, bottom = spans[first][0], spans[last][1]
     return _Column(first, last, Rect(min(xs), top, max(xs) - min(xs), bottom - top))

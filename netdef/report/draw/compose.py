@@ -80,7 +80,9 @@ def _module(group: Group, all_boxes: Mapping[str, Box], wires: Sequence[_Wire]) 
         source = wire.source if wire.source in inside else _IN + wire.blob.id
         target = wire.target if wire.target in inside else _OUT + wire.blob.id
         if wire.source in inside or wire.target in inside:
-            links[Link(source, target, wire.blob.id, _leaves(all_boxes[wire.source], wire) if source in inside else 0)] = None
+            links[
+                Link(source, target, wire.blob.id, _leaves(all_boxes[wire.source], wire) if source in inside else 0)
+            ] = None
     ids = dict.fromkeys(id for link in links for id in (link.source, link.target))
     ports = [Item(id, 0, 0, "first") for id in ids if id.startswith(_IN)]
     ports += [Item(id, 0, 0, "last") for id in ids if id.startswith(_OUT)]

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from netdef.ir import Blob, Graph, Node
+from netdef.ir import Blob, Graph, Node, Shape
 from netdef.report.draw.boxes import boxes
 from netdef.report.draw.page import SCRIPT, STYLE
 from netdef.report.draw.scene import Scene
@@ -27,7 +27,8 @@ def html(scene: Scene, graph: Graph) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" \
+content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -37,9 +38,10 @@ def html(scene: Scene, graph: Graph) -> str:
 <header>
 <input id="search" type="search" placeholder="Search layers, types, blobs ( / )" aria-label="Search layers">
 <span id="count" role="status"></span>
-<button id="in" title="Zoom in (+)">+</button><button id="out" title="Zoom out (-)">−</button>\
+<button id="in" title="Zoom in (+)">+</button><button id="out" title="Zoom out (-)">&minus;</button>\
 <button id="fit" title="Show all (0)">Fit</button>
-<span class="hint">drag or arrows: move · wheel or + −: zoom · Tab: next layer · / search · Enter: next hit · Esc: close</span>
+<span class="hint">drag or arrows: move · wheel or + &minus;: zoom · Tab: next layer · / search · \
+Enter: next hit · Esc: close</span>
 </header>
 <main>
 <svg id="net" xmlns="http://www.w3.org/2000/svg" {size} role="group" aria-label="{title}">
@@ -86,13 +88,13 @@ def _blob(blob: Blob) -> str:
 
 
 def _fields(layer: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The decoded fields (`Any`: each layer type has its own), those of fields inside with a dot."""
+    """The decoded fields (`Any`: each layer type has its own); of a part (a filler, a window) what is unusual."""
     for field in fields(layer):
         value = getattr(layer, field.name)
         name = prefix + field.name
-        if is_dataclass(value) and not hasattr(value, "dims"):
+        if is_dataclass(value) and not isinstance(value, Shape):
             yield from _fields(value, f"{name}.")
-        elif value is not None and value != () and value != "":
+        elif value not in (None, (), "") and not (prefix and value == field.default):
             yield name, _value(value)
 
 

@@ -47,7 +47,10 @@ def _threads(links: Sequence[Link], levels: Mapping[str, int]) -> dict[Link, lis
     return {
         link: [
             link.source,
-            *(f"\0{link.source}\0{link.blob}\0{level}" for level in range(levels[link.source] + 1, levels[link.target])),
+            *(
+                f"\0{link.source}\0{link.blob}\0{level}"
+                for level in range(levels[link.source] + 1, levels[link.target])
+            ),
             link.target,
         ]
         for link in links

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 Levels = list[list[str]]
 Near = Mapping[str, list[str]]
@@ -25,7 +26,7 @@ def order(levels: Levels, segments: Iterable[tuple[str, str]]) -> Levels:
 
 def crossings(levels: Levels, below: Near) -> int:
     """How many pairs of segments cross."""
-    return sum(_between(upper, lower, below) for upper, lower in zip(levels, levels[1:], strict=False))
+    return sum(_between(upper, lower, below) for upper, lower in pairwise(levels))
 
 
 def _between(upper: list[str], lower: list[str], below: Near) -> int:

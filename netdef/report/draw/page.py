@@ -8,7 +8,8 @@ header { display: flex; gap: 8px; align-items: center; padding: 8px 12px; border
 header input { width: 280px; padding: 5px 8px; border: 1px solid #9ca3af; border-radius: 6px; font: inherit; }
 header button { padding: 4px 10px; border: 1px solid #9ca3af; border-radius: 6px; background: #f9fafb; font: inherit; }
 #count { min-width: 64px; color: #4b5563; }
-.hint { color: #6b7280; font-size: 12px; margin-left: auto; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.hint { color: #6b7280; font-size: 12px; margin-left: auto; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
 main { position: relative; flex: 1; min-height: 0; }
 #net { width: 100%; height: 100%; display: block; cursor: grab; touch-action: none; }
 #net.moving { cursor: grabbing; }
@@ -51,7 +52,9 @@ function point(event) {
 function show(box) {
   boxes.forEach(other => other.classList.toggle('shown', other === box));
   const id = box ? box.dataset.id : null;
-  edges.forEach(edge => edge.classList.toggle('lit', box !== null && (edge.dataset.from === id || edge.dataset.to === id)));
+  edges.forEach(edge => {
+    edge.classList.toggle('lit', box !== null && [edge.dataset.from, edge.dataset.to].includes(id));
+  });
   panel.hidden = !box;
   panel.replaceChildren();
   for (const layer of box ? facts.get(id) : []) {

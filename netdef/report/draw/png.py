@@ -43,7 +43,8 @@ def png(scene: Scene, scale: float = 2.0) -> bytes:
     axes.set_ylim(scene.height, 0)
     _paint(axes, scene)
     stream = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": "netdef"})
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(stream, metadata={"Software": "netdef"})
     return stream.getvalue()
 
 
@@ -131,7 +132,14 @@ def _edge(axes: Any, edge: Edge) -> None:
         x, y = edge.points[-1]
         axes.add_patch(
             FancyArrowPatch(
-                (x, y - 7), (x, y), arrowstyle="-|>", mutation_scale=7, color="#94a3b8", lw=0, shrinkA=0, shrinkB=0
+                (x, y - 7),
+                (x, y),
+                arrowstyle="-|>,head_width=0.4,head_length=0.8",
+                mutation_scale=7,
+                color="#94a3b8",
+                lw=0,
+                shrinkA=0,
+                shrinkB=0,
             )
         )
 

@@ -17,6 +17,7 @@ from netdef.report.draw.scene import (
     Frame,
     Label,
     Point,
+    Rect,
     Scene,
     text_width,
 )
@@ -52,7 +53,8 @@ def _parts(scene: Scene) -> Iterator[str]:
     yield f"<title>{_text(scene.title)}</title>"
     yield f"<style>\n{_STYLE}</style>"
     yield (
-        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+        'markerUnits="userSpaceOnUse" orient="auto">'
         '<path d="M0,0.5 L8,4 L0,7.5 z" fill="#94a3b8"/></marker></defs>'
     )
     yield '<rect width="100%" height="100%" fill="#ffffff"/>'
@@ -90,10 +92,11 @@ def keys(scene: Scene) -> Iterator[tuple[float, float, Kind]]:
 
 
 def _frame(frame: Frame) -> str:
-    r = frame.rect
-    return (
-        f'<rect class="frame" x="{_num(r.x)}" y="{_num(r.y)}" width="{_num(r.width)}" height="{_num(r.height)}" rx="8"/>'
-    )
+    return f'<rect class="frame" {_place(frame.rect)} rx="8"/>'
+
+
+def _place(r: Rect) -> str:
+    return f'x="{_num(r.x)}" y="{_num(r.y)}" width="{_num(r.width)}" height="{_num(r.height)}"'
 
 
 def _frame_title(frame: Frame) -> str:
@@ -142,7 +145,7 @@ def _label(label: Label) -> str:
 
 def _card(card: Card) -> Iterator[str]:
     r, middle = card.rect, card.rect.x + card.rect.width / 2
-    box = f'x="{_num(r.x)}" y="{_num(r.y)}" width="{_num(r.width)}" height="{_num(r.height)}"'
+    box = _place(r)
     colours = f'fill="{card.kind.fill}" stroke="{card.kind.line}"'
     if card.reference:
         yield f'<g class="reference" data-of="{_attr(card.id)}"><rect {box} rx="9" {colours} stroke-dasharray="3 2"/>'

@@ -18,6 +18,9 @@ from netdef.targets.source.names import attribute
 _METHODS = frozenset({"flatten", "detach", "squeeze", "unsqueeze", "reshape", "unflatten", "t", "tile", "clone"})
 """Functions of torch that read better as methods of their first argument."""
 
+_SCALED = ("weight", "bias")
+"""The parameters of a Scale, and the names by which `netdef.nn.BatchNorm` takes them."""
+
 _OPERATORS = {"torch.add": "+", "torch.sub": "-", "torch.mul": "*"}
 
 _POOLING = {"kernel_size": ..., "stride": ..., "padding": 0, "dilation": 1, "ceil_mode": False}
@@ -92,11 +95,11 @@ class Writer:
         return self._function(one)
 
     def _inputs(self, one: Call) -> list[Code]:
-        """What a module is called on; all the parameters of another node (a Scale's in a BatchNorm) in one word."""
+        """What a module is called on; the parameters of a Scale that a BatchNorm has taken in, in one word."""
         first, *others = map(self.argument, one.inputs)
         for node, names in self.params.items():
-            if len(names) > 1 and others == [self.parameter(node, name) for name in names]:
-                return [first, f"*{attribute(self.modules[node])}.values()"]
+            if names == _SCALED and others == [self.parameter(node, name) for name in names]:
+                return [first, f"**{attribute(self.modules[node])}"]
         return [first, *others]
 
     def parameter(self, node: str, name: str) -> str:

@@ -37,7 +37,12 @@ def local_names(graph: Graph, recording: Recording, taken: Iterable[str]) -> dic
         naming.take(value.name, blobs[value.name], -1)
     for place, call in enumerate(recording.calls):
         name = call.result.name
-        naming.take(name, blobs.get(name, name), place)
+        if name in blobs:
+            naming.take(name, blobs[name], place)
+    for call in recording.calls:  # what stands between blobs, under names that no blob has
+        name = call.result.name
+        if name not in blobs:
+            naming.take(name, name, -1)
     return naming.found
 
 

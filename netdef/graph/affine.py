@@ -1,0 +1,119 @@
+"""What a BatchNorm, Scale or Bias does to each channel, and the weights of a layer that does it along with its own work.
+
+All in float64: the folded weights are rounded once, when the last layer is in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netdef.ir import Node
+from netdef.layers.axes import canonical
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """``y = scale * x + shift`` along one axis of x; along none (`axis` None) both are scalars."""
+
+    scale: Array
+    shift: Array
+    axis: int | None
+
+    def after(self, first: Affine) -> Affine:
+        """This one behind another, which must run along the same axis or along none."""
+        axis = first.axis if self.axis is None else self.axis
+        return Affine(self.scale * first.scale, self.scale * first.shift + self.shift, axis)
+
+    def agrees(self, other: Affine) -> bool:
+        """Whether two run along one axis, a scalar along any."""
+        return self.axis == other.axis or None in (self.axis, other.axis)
+
+
+def affine(node: Node, arrays: Arrays) -> Affine | None:
+    """What a node does to each channel; None if it is of another kind."""
+    if len(node.bottoms) != 1 or not node.bottoms[0].shape.ranked:
+        return None
+    held = [arrays[param.id].astype(np.float64) for param in node.params]
+    if node.type == "BatchNorm":
+        return _batch_norm(node, held)
+    if node.type in ("Scale", "Bias") and held[0].ndim <= 1:
+        axis = canonical(cast(Any, node.layer).span.axis, node.bottoms[0].shape) if held[0].ndim else None
+        scale = held[0] if node.type == "Scale" else np.ones_like(held[0])
+        shift = held[-1] if node.type == "Bias" or len(held) == 2 else np.zeros_like(held[0])
+        return Affine(scale, shift, axis)
+    return None
+
+
+def _batch_norm(node: Node, held: list[Array]) -> Affine | None:
+    """``(x - mean) / sqrt(variance + eps)``, the sums divided by their factor, or 0 where that is 0."""
+    layer = cast(Any, node.layer)
+    if not layer.use_global_stats:
+        return None
+    mean, variance, factor = held
+    share = 0.0 if factor[0] == 0 else 1.0 / factor[0]
+    scale = 1.0 / np.sqrt(variance * share + layer.eps)
+    shift = -mean * share * scale
+    return Affine(scale, shift, 1) if node.bottoms[0].shape.rank > 1 else Affine(scale[0], shift[0], None)
+
+
+def behind(node: Node, weight: Array, bias: Array, done: Affine) -> tuple[Array, Array] | None:
+    """Weight and bias of a layer that does its work and then `done`; None where none can."""
+    layer = cast(Any, node.layer)
+    outputs = int(layer.num_output)
+    scale, shift = (np.broadcast_to(values, (outputs,)) for values in (done.scale, done.shift))
+    axis = canonical(layer.axis, node.bottoms[0].shape)
+    if done.axis not in (None, axis):
+        return None
+    if node.type == "Deconvolution":
+        grouped = weight.reshape(layer.group, -1, *weight.shape[1:])
+        factors = scale.reshape(layer.group, 1, -1, *[1] * (weight.ndim - 2))
+        weight = (grouped * factors).reshape(weight.shape)
+    elif node.type == "InnerProduct" and layer.transpose:
+        weight = weight * scale
+    else:
+        weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return weight, bias * scale + shift
+
+
+def ahead(node: Node, weight: Array, bias: Array, done: Affine) -> tuple[Array, Array] | None:
+    """Weight and bias of a layer that does `done` and then its work; None where none can.
+
+    A shift before a convolution that pads is none: the padding is not shifted.
+    """
+    if node.type == "InnerProduct":
+        return _ahead_of_inner_product(node, weight, bias, done)
+    layer = cast(Any, node.layer)
+    shape = node.bottoms[0].shape
+    axis = canonical(layer.axis, shape)
+    window = layer.window.over(shape.rank - axis - 1)
+    if done.axis not in (None, axis) or (done.shift.any() and (any(window.pad) or node.type != "Convolution")):
+        return None
+    channels = shape[axis]
+    scale, shift = (np.broadcast_to(values, (channels,)) for values in (done.scale, done.shift))
+    if node.type == "Deconvolution":
+        return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias
+    grouped = weight.reshape(layer.group, -1, *weight.shape[1:])
+    factors, shifts = (v.reshape(layer.group, 1, -1, *[1] * (weight.ndim - 2)) for v in (scale, shift))
+    added = (grouped * shifts).reshape(weight.shape[0], -1).sum(1)
+    return (grouped * factors).reshape(weight.shape), bias + added
+
+
+def _ahead_of_inner_product(node: Node, weight: Array, bias: Array, done: Affine) -> tuple[Array, Array] | None:
+    layer, shape = cast(Any, node.layer), node.bottoms[0].shape
+    first = canonical(layer.axis, shape)
+    row = shape.sizes[first:]
+    if None in row or (done.axis is not None and done.axis < first):
+        return None
+    behind = [1] * (shape.rank - done.axis - 1) if done.axis is not None else []
+    scale, shift = (np.broadcast_to(v.reshape(-1, *behind) if behind else v, row).ravel() for v in (done.scale, done.shift))
+    if layer.transpose:
+        return weight * scale[:, None], bias + shift @ weight
+    return weight * scale, bias + weight @ shift

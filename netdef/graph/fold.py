@@ -1,0 +1,156 @@
+"""Fold BatchNorm, Scale and Bias into the layers around them: the same function in fewer layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from netdef.graph.affine import Affine, Array, Arrays, affine, ahead, behind
+from netdef.graph.bypass import bypass
+from netdef.ir import Graph, Node, Param, verify
+from netdef.layers import Layer, registry
+
+_HOSTS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
+_AFFINES = frozenset({"BatchNorm", "Scale", "Bias"})
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded net.
+
+    Attributes:
+        graph: what is left.
+        arrays: the values of its parameters, by Param id.
+        removed: the ids of the layers that are gone.
+    """
+
+    graph: Graph
+    arrays: dict[str, Array]
+    removed: tuple[str, ...]
+
+
+def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = ()) -> Folded:
+    """The same function in fewer layers, for a net of phase TEST (another one is returned as it is).
+
+    BatchNorm with kept statistics, and Scale and Bias with parameters along one axis, go into the Convolution,
+    Deconvolution or InnerProduct before them, or behind them where that is exact (no shift may meet padding); a
+    BatchNorm or Bias that finds none goes into a Scale next to it. Layers that do nothing go too (see `bypass`).
+    Parameters that several layers share are left alone, and so are the graph's outputs and the blobs in `keep`. A blob
+    that survives has the value that it had.
+
+    Args:
+        graph: a compiled net.
+        arrays: the values of its parameters, by Param id.
+        keep: ids of blobs to keep besides the outputs.
+    """
+    if graph.phase != "TEST":
+        return Folded(graph, dict(arrays), ())
+    wanted = frozenset((*keep, *(blob.id for blob in graph.outputs)))
+    work = _Work(bypass(graph, wanted), dict(arrays), wanted)
+    for step in (work.fold_behind, work.fold_ahead, work.fold_together):
+        work.repeat(step)
+    left = verify(work.graph)
+    kept = {id: work.arrays[id].astype(np.float32) for id in left.params}
+    return Folded(left, kept, tuple(node.id for node in graph.nodes if node.id not in left.layers))
+
+
+@dataclass(slots=True)
+class _Work:
+    graph: Graph
+    arrays: dict[str, Array]
+    wanted: frozenset[str]
+
+    def repeat(self, step: Callable[[Node, Node], Node | None]) -> None:
+        """Try a step on each pair of a node and the only reader of its top, until it finds no more."""
+        while any(self._merge(first, second, step) for first, second in self._pairs()):
+            pass
+
+    def fold_behind(self, first: Node, second: Node) -> Node | None:
+        """A host that takes in what comes behind it."""
+        done = self._affine(second)
+        return self._hosting(first, behind, done, bottoms=first, tops=second) if done else None
+
+    def fold_ahead(self, first: Node, second: Node) -> Node | None:
+        """A host that takes in what comes before it."""
+        done = self._affine(first)
+        return self._hosting(second, ahead, done, bottoms=first, tops=second) if done else None
+
+    def fold_together(self, first: Node, second: Node) -> Node | None:
+        """A Scale, one of the two or a new one in the place of the second, that does the work of both."""
+        one, two = self._affine(first), self._affine(second)
+        if not (one and two and one.agrees(two)):
+            return None
+        both = two.after(one)
+        host = first if first.type == "Scale" else second
+        if host.type != "Scale" or (both.axis is not None) != bool(self.arrays[host.params[0].id].ndim):
+            return None
+        node = _with_bias(replace(host, bottoms=first.bottoms, tops=second.tops))
+        self._store(node, both.scale, both.shift)
+        return node
+
+    def _hosting(
+        self,
+        host: Node,
+        absorb: Callable[[Node, Array, Array, Affine], tuple[Array, Array] | None],
+        done: Affine,
+        *,
+        bottoms: Node,
+        tops: Node,
+    ) -> Node | None:
+        if host.type not in _HOSTS or not self._own(host):
+            return None
+        weight, *bias = (self.arrays[param.id].astype(np.float64) for param in host.params)
+        zeros = np.zeros(cast(Any, host.layer).num_output)
+        folded = absorb(host, weight, bias[0] if bias else zeros, done)
+        if folded is None:
+            return None
+        node = _with_bias(replace(host, bottoms=bottoms.bottoms, tops=tops.tops))
+        self._store(node, *folded)
+        return node
+
+    def _store(self, node: Node, *values: Array) -> None:
+        self.arrays.update((param.id, value) for param, value in zip(node.params, values, strict=True))
+
+    def _affine(self, node: Node) -> Affine | None:
+        return affine(node, self.arrays) if node.type in _AFFINES and self._own(node) else None
+
+    def _own(self, node: Node) -> bool:
+        """Whether no other layer has a part in a node's parameters, and it makes one blob of one."""
+        users = Counter(param.id for other in self.graph.nodes for param in other.params)
+        alone = all(users[param.id] == 1 for param in node.params)
+        return alone and len(node.bottoms) == len(node.tops) == 1 and not any(node.loss_weights)
+
+    def _pairs(self) -> list[tuple[Node, Node]]:
+        """Each node with the only reader of its only top, where nobody asked for that blob."""
+        readers: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            for blob in node.bottoms:
+                readers.setdefault(blob.id, []).append(node)
+        return [
+            (node, readers[node.tops[0].id][0])
+            for node in self.graph.nodes
+            if len(node.tops) == 1 and node.tops[0].id not in self.wanted and len(readers.get(node.tops[0].id, ())) == 1
+        ]
+
+    def _merge(self, first: Node, second: Node, step: Callable[[Node, Node], Node | None]) -> bool:
+        """Put what a step makes of two nodes in the place of the second, which all that the first reads precedes."""
+        made = step(first, second)
+        if made is None:
+            return False
+        nodes = (made if node is second else node for node in self.graph.nodes if node is not first)
+        self.graph = replace(self.graph, nodes=tuple(nodes))
+        return True
+
+
+def _with_bias(node: Node) -> Node:
+    """The node with a bias, if it has none."""
+    layer = cast(Any, node.layer)
+    if layer.bias_term:
+        return node
+    layer = cast(Layer, replace(layer, bias_term=True))
+    spec = layer.params(tuple(blob.shape for blob in node.bottoms))[-1]
+    return replace(node, layer=layer, params=(*node.params, Param(f"{node.id}.{spec.name}", spec)))
