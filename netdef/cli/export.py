@@ -52,6 +52,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 @click.option("--batch", type=BatchType(), help="Fix the batch size; `dynamic`, the default, leaves it free.")
 @state_options
 @shape_option
+@click.option("--fold/--no-fold", default=True, help="BatchNorm and Scale into the layers around them; on by default.")
 @click.option("--verify/--no-verify", default=True, help="Compare every blob with torch's; on by default.")
 @click.option("--reference", is_flag=True, help="Verify with onnx's reference evaluator in the place of ONNX Runtime.")
 @click.option("--seed", default=0, help="Seed of the random input.", show_default=True)
@@ -66,6 +67,7 @@ def command(
     level: int,
     stages: tuple[str, ...],
     shapes: tuple[tuple[str, Shape], ...],
+    fold: bool,
     verify: bool,
     reference: bool,
     seed: int,
@@ -87,6 +89,7 @@ def command(
             weights=split(weights),
             opset=opset,
             batch=batch,
+            fold=fold,
             verify=verify,
             reference=reference,
             seed=seed,
@@ -149,6 +152,8 @@ def print_proof(proof: Proof) -> None:
 def _print(report: ExportReport, elapsed_s: float) -> None:
     if report.removed:
         click.echo(f"left out: {', '.join(report.removed)}")
+    if report.folded:
+        click.echo(f"folded: {', '.join(report.folded)}")
     if report.proof.blobs:
         print_proof(report.proof)
     else:

@@ -29,6 +29,8 @@ COMMANDS = {
     "predict": "Say what images show, with a net or an ONNX file.",
     "features": "Write what a net computes of images, blob by blob.",
     "eject": "Write a net as one PyTorch file that needs torch alone.",
+    "fold": "Fold BatchNorm, Scale and Bias into the layers around them.",
+    "deploy-net": "Print the deploy prototxt of a net that trains.",
     "upgrade": "Rewrite an old net or solver in today's schema.",
     "data": "Make, look into and average databases of images.",
     "weights": "Show, compare and convert weight files.",
@@ -37,7 +39,9 @@ COMMANDS = {
 }
 """Every command and what `netdef --help` says of it; each is `command` in the file of its name (`-` being `_`)."""
 
-RUNS_NETS = frozenset({"train", "test", "time", "check", "summary", "draw", "export", "verify", "predict", "features", "eject"})
+RUNS_NETS = frozenset(
+    {"train", "test", "time", "check", "summary", "draw", "export", "verify", "predict", "features", "eject"}
+)
 """The commands that take `--allow-python`."""
 
 FAILED = 3

@@ -65,11 +65,11 @@ def command(
     if iterations is not None:
         config = replace(config, max_iter=iterations)
     start = split(weights) or None
+    extra, number = split(stages), gpu_number(gpu)
     if overfit is not None:
-        learn_by_heart(config, overfit, iterations, start, gpu_number(gpu))
+        learn_by_heart(config, overfit, iterations, weights=start, device=number, level=level, stages=extra)
         return
-    extra = split(stages)
-    with Solver(config, weights=start, device=gpu_number(gpu), level=level, stages=extra, observers=[warn]) as solver:
+    with Solver(config, weights=start, device=number, level=level, stages=extra, observers=[warn]) as solver:
         if solver.device_note:
             click.echo(solver.device_note)
         _restore(solver, snapshot or (_newest(config.snapshot_prefix) if resume else None))

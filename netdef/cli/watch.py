@@ -17,15 +17,30 @@ from netdef.solver.overfit import MOST_ITERATIONS, overfit
 
 
 def learn_by_heart(
-    config: SolverConfig, num_images: int, iterations: int | None, weights: Sequence[str] | None, device: int | None
+    config: SolverConfig,
+    num_images: int,
+    iterations: int | None,
+    *,
+    weights: Sequence[str] | None,
+    device: int | None,
+    level: int | None,
+    stages: Sequence[str],
 ) -> None:
     """Try to overfit on so many images, telling how it goes; a failure is a RunError."""
 
     def tell(iteration: int, loss: float, known: float) -> None:
         click.echo(f"Iteration {iteration}, loss = {loss:.6g}, {known * num_images:.0f} of {num_images} known")
 
-    most = iterations or MOST_ITERATIONS
-    result = overfit(config, num_images, iterations=most, weights=weights, device=device, tell=tell)
+    result = overfit(
+        config,
+        num_images,
+        iterations=iterations or MOST_ITERATIONS,
+        weights=weights,
+        device=device,
+        level=level,
+        stages=stages,
+        tell=tell,
+    )
     click.echo(f"All {num_images} images are known by heart after {result.iterations} iterations: the net can learn.")
 
 

@@ -19,6 +19,8 @@ from netdef.deploy.report import NO_PROOF, ExportReport, Proof
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.graph.deploy import deploy, removed
+from netdef.graph.fold import Folded
+from netdef.graph.fold import fold as fold_graph
 from netdef.ir import Graph
 from netdef.targets.onnx import DEFAULT_OPSET, emit, netdef_version, save, sizes
 from netdef.targets.onnx.opset import require
@@ -36,6 +38,7 @@ def export(
     weights: Sequence[PathLike] = (),
     opset: int | None = None,
     batch: int | None = None,
+    fold: bool = True,
     verify: bool = True,
     reference: bool = False,
     seed: int = 0,
@@ -51,6 +54,7 @@ def export(
         weights: weight files, the later ones win; random values by the fillers without any.
         opset: version of ONNX's operator set; `DEFAULT_OPSET` if None.
         batch: fixes the batch size; None leaves it free.
+        fold: whether BatchNorm, Scale and Bias go into the layers around them; the proof is against the net as it was.
         verify: whether to run the proof.
         reference: let onnx's reference evaluator stand in for ONNX Runtime.
         seed: of the random input, and of the fillers.
@@ -68,7 +72,8 @@ def export(
     arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     _require_finite(arrays)
     step("writing the graph")
-    model = emit(graph, arrays, opset=opset, batch=batch)
+    written = fold_graph(graph, arrays) if fold else Folded(graph, arrays, ())
+    model = emit(written.graph, written.arrays, opset=opset, batch=batch)
     proof = prove(graph, module, model, batch=batch, seed=seed, reference=reference, step=step) if verify else NO_PROOF
     onnx.helper.set_model_props(model, _metadata(graph, weights, proof))
     inputs, outputs = interface(model.graph.input), interface(model.graph.output)
@@ -81,6 +86,7 @@ def export(
         outputs=outputs,
         proof=proof,
         removed=tuple(node.id for node in removed(net, graph)),
+        folded=written.removed,
         size_bytes=sum(file.stat().st_size for file in files),
         files=tuple(str(file) for file in files),
         warnings=warnings,

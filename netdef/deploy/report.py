@@ -68,6 +68,7 @@ class ExportReport:
         inputs, outputs: names and sizes; "batch" stands for the free batch, "?" for another free size.
         proof: how far it is from torch; `NO_PROOF` if that was not asked for.
         removed: the layers that deploying left out.
+        folded: the layers that others do the work of.
         size_bytes: of all files together.
         files: the model, and its data file if it has one.
         warnings: what is dubious about it.
@@ -82,9 +83,10 @@ class ExportReport:
     size_bytes: int
     files: tuple[str, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    folded: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
-        names = ("path", "files", "size_bytes", "opset", "inputs", "outputs", "removed")
+        names = ("path", "files", "size_bytes", "opset", "inputs", "outputs", "removed", "folded")
         plain = {name: getattr(self, name) for name in names}
         return {**plain, "verified": bool(self.proof.blobs), **self.proof.as_json()}

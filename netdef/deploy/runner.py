@@ -97,7 +97,7 @@ def open_net(graph: Graph, weights: Sequence[PathLike], blobs: Sequence[str] = (
         session = open_session(emit(net, arrays, opset=DEFAULT_OPSET, batch=batch), gpu=True)
         return replace(_onnx_runner(session, graph.name), warnings=warnings)
     engine = f"torch on {torch.cuda.get_device_name()}" if gpu else "torch on the CPU"
-    (name,) = module.meta["inputs"].values()  # type: ignore[index,union-attr]  # torch types `meta` as a module too
+    (name,) = module.meta["inputs"].values()
     return Runner(channels_first, batch, tuple(wanted), engine, _torch_forward(module, name, gpu), warnings)
 
 

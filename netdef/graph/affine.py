@@ -1,4 +1,4 @@
-"""What a BatchNorm, Scale or Bias does to each channel, and the weights of a layer that does it along with its own work.
+"""What does a BatchNorm, Scale or Bias do to each channel, and which weights let another layer do it as well?
 
 All in float64: the folded weights are rounded once, when the last layer is in them.
 """
@@ -96,7 +96,7 @@ def ahead(node: Node, weight: Array, bias: Array, done: Affine) -> tuple[Array, 
     window = layer.window.over(shape.rank - axis - 1)
     if done.axis not in (None, axis) or (done.shift.any() and (any(window.pad) or node.type != "Convolution")):
         return None
-    channels = shape[axis]
+    channels = cast(int, shape[axis])
     scale, shift = (np.broadcast_to(values, (channels,)) for values in (done.scale, done.shift))
     if node.type == "Deconvolution":
         return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias
@@ -113,7 +113,12 @@ def _ahead_of_inner_product(node: Node, weight: Array, bias: Array, done: Affine
     if None in row or (done.axis is not None and done.axis < first):
         return None
     behind = [1] * (shape.rank - done.axis - 1) if done.axis is not None else []
-    scale, shift = (np.broadcast_to(v.reshape(-1, *behind) if behind else v, row).ravel() for v in (done.scale, done.shift))
+    scale, shift = (_laid_out(values, behind, cast(tuple[int, ...], row)) for values in (done.scale, done.shift))
     if layer.transpose:
         return weight * scale[:, None], bias + shift @ weight
     return weight * scale, bias + weight @ shift
+
+
+def _laid_out(values: Array, behind: list[int], sizes: tuple[int, ...]) -> Array:
+    """One value for each of a row that spans several axes, the channels being before the axes `behind`."""
+    return np.broadcast_to(values.reshape(*values.shape, *behind), sizes).ravel()

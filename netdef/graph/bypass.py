@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from netdef.ir import Blob, Graph, Node
 
@@ -55,8 +55,3 @@ def _without(graph: Graph, id: str, kept: set[str]) -> Graph:
         survivor = next((top for top in node.tops if top.name == bottom.name), survivor) if not wanted else survivor
     merged = {blob.id: survivor for blob in (bottom, *node.tops)}
     return replace(graph, nodes=rename(others, merged))
-
-
-def is_one_to_one(node: Node) -> bool:
-    """Whether a node has one bottom and one top that is no part of the loss."""
-    return len(node.bottoms) == len(node.tops) == 1 and not any(cast(tuple[float, ...], node.loss_weights))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from netdef.diagnostics import Diagnostic, has_errors, warning
@@ -22,10 +23,11 @@ PASSES = (headers, select, decode, wire, infer, weigh, propagate)
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What came of a net: the graph, unless an error was found, and all that was found."""
+    """What came of a net: the graph, unless an error was found, all that was found, and each node's message by id."""
 
     graph: Graph | None
     diagnostics: tuple[Diagnostic, ...]
+    messages: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compile_net(message: Any, where: Where, options: Options) -> Compiled:
@@ -36,7 +38,8 @@ def compile_net(message: Any, where: Where, options: Options) -> Compiled:
     if not draft.nodes and not draft.dropped:
         draft.found.append(warning("ND0316", "the net has no layers", span=where.span))
     found = tuple(draft.found)
-    return Compiled(None if has_errors(found) else verify(_graph(draft)), found)
+    messages = {layer.id: layer.message for layer in draft.written}
+    return Compiled(None if has_errors(found) else verify(_graph(draft)), found, messages)
 
 
 def states_of(message: Any, where: Where) -> tuple[tuple[Phase, tuple[str, ...]], ...]:

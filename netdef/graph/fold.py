@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -12,7 +12,12 @@ import numpy as np
 from netdef.graph.affine import Affine, Array, Arrays, affine, ahead, behind
 from netdef.graph.bypass import bypass
 from netdef.ir import Graph, Node, Param, verify
-from netdef.layers import Layer, registry
+from netdef.layers import Layer
+
+Step = Callable[[Node, Node], Node | None]
+"""Makes one node of two, the second reading the first; None where it cannot."""
+
+Absorb = Callable[[Node, Array, Array, Affine], tuple[Array, Array] | None]
 
 _HOSTS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
 _AFFINES = frozenset({"BatchNorm", "Scale", "Bias"})
@@ -50,7 +55,7 @@ def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = ()) -> Folded:
     if graph.phase != "TEST":
         return Folded(graph, dict(arrays), ())
     wanted = frozenset((*keep, *(blob.id for blob in graph.outputs)))
-    work = _Work(bypass(graph, wanted), dict(arrays), wanted)
+    work = _Work(bypass(graph, wanted), dict(arrays), wanted, _shared(graph))
     for step in (work.fold_behind, work.fold_ahead, work.fold_together):
         work.repeat(step)
     left = verify(work.graph)
@@ -63,11 +68,12 @@ class _Work:
     graph: Graph
     arrays: dict[str, Array]
     wanted: frozenset[str]
+    shared: frozenset[str]
 
-    def repeat(self, step: Callable[[Node, Node], Node | None]) -> None:
+    def repeat(self, step: Step) -> None:
         """Try a step on each pair of a node and the only reader of its top, until it finds no more."""
-        while any(self._merge(first, second, step) for first, second in self._pairs()):
-            pass
+        while sum(self._merge(first, second, step) for first, second in self._pairs()):
+            pass  # what was made may have a reader that is next
 
     def fold_behind(self, first: Node, second: Node) -> Node | None:
         """A host that takes in what comes behind it."""
@@ -95,7 +101,7 @@ class _Work:
     def _hosting(
         self,
         host: Node,
-        absorb: Callable[[Node, Array, Array, Affine], tuple[Array, Array] | None],
+        absorb: Absorb,
         done: Affine,
         *,
         bottoms: Node,
@@ -120,8 +126,7 @@ class _Work:
 
     def _own(self, node: Node) -> bool:
         """Whether no other layer has a part in a node's parameters, and it makes one blob of one."""
-        users = Counter(param.id for other in self.graph.nodes for param in other.params)
-        alone = all(users[param.id] == 1 for param in node.params)
+        alone = self.shared.isdisjoint(param.id for param in node.params)
         return alone and len(node.bottoms) == len(node.tops) == 1 and not any(node.loss_weights)
 
     def _pairs(self) -> list[tuple[Node, Node]]:
@@ -136,14 +141,22 @@ class _Work:
             if len(node.tops) == 1 and node.tops[0].id not in self.wanted and len(readers.get(node.tops[0].id, ())) == 1
         ]
 
-    def _merge(self, first: Node, second: Node, step: Callable[[Node, Node], Node | None]) -> bool:
+    def _merge(self, first: Node, second: Node, step: Step) -> bool:
         """Put what a step makes of two nodes in the place of the second, which all that the first reads precedes."""
+        layers = self.graph.layers
+        if layers.get(first.id) is not first or layers.get(second.id) is not second:
+            return False  # merged with another one meanwhile
         made = step(first, second)
         if made is None:
             return False
         nodes = (made if node is second else node for node in self.graph.nodes if node is not first)
         self.graph = replace(self.graph, nodes=tuple(nodes))
         return True
+
+
+def _shared(graph: Graph) -> frozenset[str]:
+    users = Counter(param.id for node in graph.nodes for param in node.params)
+    return frozenset(id for id, count in users.items() if count > 1)
 
 
 def _with_bias(node: Node) -> Node:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from netdef.diagnostics import Diagnostic, NetdefError, Source, has_errors
 from netdef.graph.compile import Compiled, compile_net, states_of
 from netdef.graph.draft import Options
+from netdef.graph.write import Messages
 from netdef.ir import Graph, Phase
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.bind import Bound
@@ -32,13 +33,22 @@ def load(path: PathOrSource, options: Options) -> Graph:
     Raises:
         NetdefError: with every error that a stage could find, if there is one.
     """
+    return load_written(path, options)[0]
+
+
+def load_written(path: PathOrSource, options: Options) -> tuple[Graph, Messages]:
+    """The graph of a net file, and the message of each of its layers, for the graph to be written again.
+
+    Raises:
+        NetdefError: with every error that a stage could find, if there is one.
+    """
     bound = read_message(path, pb.NetParameter)
     if has_errors(bound.diagnostics):
         raise NetdefError(bound.diagnostics)
     compiled = compile_net(bound.message, bound.where, _at(options, path))
     if compiled.graph is None:
         raise NetdefError((*bound.diagnostics, *compiled.diagnostics))
-    return compiled.graph
+    return compiled.graph, compiled.messages
 
 
 def check(path: PathOrSource, options: Options) -> Checked:

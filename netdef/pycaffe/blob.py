@@ -151,9 +151,17 @@ class ParamBlob(Blob):
             message = f"a parameter of shape {self._shape} cannot become {tuple(shape)}"
             raise NetdefError([error("ND1004", message, help="change the layer in the prototxt")])
 
+    def flush(self) -> None:
+        """Bring the layer's tensor and its gradient up to date with what numpy wrote."""
+        self._data.tensor()
+        if self._tensor.grad is not None:
+            self._diff_memory().tensor()
+
     def changed(self) -> None:
-        """Note that torch wrote into the tensor."""
+        """Note that torch wrote into the tensor or its gradient."""
         self._data.changed()
+        if self._diff is not None:
+            self._diff.changed()
 
     def accumulate(self, gradient: Tensor) -> None:
         """Add a gradient to `diff`."""

@@ -94,6 +94,11 @@ class Core:
         for param in self.held.values():
             param.clear()
 
+    def flush(self) -> None:
+        """Bring the module's parameters up to date with what numpy wrote."""
+        for param in self.held.values():
+            param.flush()
+
     def refresh(self) -> None:
         """Note that torch changed the parameters."""
         for param in self.held.values():
@@ -105,7 +110,9 @@ class Core:
         Raises:
             NetdefError: it cannot be read, or a layer's blobs do not fit.
         """
+        self.flush()
         report = match(net_layers(self.graph), read_weights(path), shared=shared_blobs(self.graph))
+        mode.warn(report.warnings)
         load_arrays(self.module, self.graph, report.arrays)
         self.refresh()
 

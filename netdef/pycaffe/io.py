@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from netdef.diagnostics import NetdefError, error
 from netdef.pycaffe.images import load_image, oversample, resize_image
 from netdef.pycaffe.memory import Floats
-from netdef.schema import netdef_pb2 as pb
+from netdef.pycaffe.proto import caffe_pb2
 
 __all__ = [
     "Transformer",
@@ -20,6 +20,7 @@ __all__ = [
     "arraylist_to_blobprotovector_str",
     "blobproto_to_array",
     "blobprotovector_str_to_arraylist",
+    "caffe_pb2",
     "datum_to_array",
     "load_image",
     "oversample",
@@ -37,10 +38,10 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
     return values.reshape(tuple(blob.shape.dim))
 
 
-def array_to_blobproto(arr: ArrayLike, diff: ArrayLike | None = None) -> pb.BlobProto:
+def array_to_blobproto(arr: ArrayLike, diff: ArrayLike | None = None) -> caffe_pb2.BlobProto:
     """A BlobProto of an array of any shape, with gradients of the same shape if they are given."""
     values = np.asarray(arr)
-    blob = pb.BlobProto()
+    blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(values.shape)
     blob.data.extend(values.astype(float).ravel())
     if diff is not None:
@@ -50,15 +51,15 @@ def array_to_blobproto(arr: ArrayLike, diff: ArrayLike | None = None) -> pb.Blob
 
 def arraylist_to_blobprotovector_str(arraylist: Iterable[ArrayLike]) -> bytes:
     """Arrays as one serialized BlobProtoVector."""
-    return pb.BlobProtoVector(blobs=[array_to_blobproto(arr) for arr in arraylist]).SerializeToString()
+    return caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(arr) for arr in arraylist]).SerializeToString()
 
 
 def blobprotovector_str_to_arraylist(string: bytes) -> list[Array]:
     """The arrays of a serialized BlobProtoVector."""
-    return [blobproto_to_array(blob) for blob in pb.BlobProtoVector.FromString(string).blobs]
+    return [blobproto_to_array(blob) for blob in caffe_pb2.BlobProtoVector.FromString(string).blobs]
 
 
-def array_to_datum(arr: ArrayLike, label: int | None = None) -> pb.Datum:
+def array_to_datum(arr: ArrayLike, label: int | None = None) -> caffe_pb2.Datum:
     """A Datum of an array C x H x W: bytes where it is uint8, floats otherwise.
 
     Raises:
@@ -67,7 +68,7 @@ def array_to_datum(arr: ArrayLike, label: int | None = None) -> pb.Datum:
     values = np.asarray(arr)
     if values.ndim != 3:
         raise NetdefError([error("ND1011", f"a Datum holds channels x height x width, found the shape {values.shape}")])
-    datum = pb.Datum(channels=values.shape[0], height=values.shape[1], width=values.shape[2])
+    datum = caffe_pb2.Datum(channels=values.shape[0], height=values.shape[1], width=values.shape[2])
     if values.dtype == np.uint8:
         datum.data = values.tobytes()
     else:

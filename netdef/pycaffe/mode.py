@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 import torch
 
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import Diagnostic, NetdefError, error
 
 TRAIN, TEST = 0, 1
 """Caffe's numbers of the phases."""
@@ -128,6 +129,12 @@ def init_log(level: int = 0, *_: object) -> None:
 def log(message: str) -> None:
     """Write a line into the log."""
     logger.info("%s", message)
+
+
+def warn(found: Iterable[Diagnostic]) -> None:
+    """Write warnings into the log."""
+    for diagnostic in found:
+        logger.warning("%s: %s", diagnostic.code, diagnostic.message)
 
 
 def refuse(what: str, help: str = "") -> NoReturn:

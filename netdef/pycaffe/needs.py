@@ -16,12 +16,10 @@ class Need:
     Attributes:
         runs: whether it takes part at all.
         bottoms: for each bottom, whether it gets a gradient.
-        frozen: whether parameters with lr_mult 0 get a gradient too.
     """
 
     runs: bool
     bottoms: tuple[bool, ...]
-    frozen: bool = False
 
 
 def needs(graph: Graph, force: bool) -> dict[str, Need]:
@@ -46,5 +44,5 @@ def needs(graph: Graph, force: bool) -> dict[str, Need]:
 
 def _forced(node: Node) -> Need:
     refused = cast(Layer, node.layer).label_bottoms
-    stated = tuple(index not in refused for index in range(len(node.bottoms)))
-    return Need(not cast(Layer, node.layer).is_source, stated, frozen=True)
+    wanted = tuple(index not in refused for index in range(len(node.bottoms)))
+    return Need(not cast(Layer, node.layer).is_source, wanted)

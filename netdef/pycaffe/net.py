@@ -244,6 +244,12 @@ class Net(Core):
         self.backward_layers(first, last)
         return {name: self.blobs[name].diff for name in wanted}
 
+    def _forward(self, first: int, last: int) -> float:
+        return self.forward_layers(first, last)
+
+    def _backward(self, first: int, last: int) -> None:
+        self.backward_layers(first, last)
+
     def _ids(self, names: Sequence[str]) -> list[int]:
         return [self._blob_names.index(name) for name in names]
 

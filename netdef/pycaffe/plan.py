@@ -12,6 +12,7 @@ from netdef.data.probe import prober
 from netdef.diagnostics import NetdefError, error, has_errors
 from netdef.graph import Options, compile_net
 from netdef.ir import Graph, Phase
+from netdef.pycaffe import mode
 from netdef.schema import Where, read_message
 from netdef.schema import netdef_pb2 as pb
 
@@ -42,6 +43,7 @@ def plan_file(path: PathLike, phase: Phase, level: int = 0, stages: Sequence[str
     bound = read_message(path, pb.NetParameter)
     if has_errors(bound.diagnostics):
         raise NetdefError(bound.diagnostics)
+    mode.warn(bound.diagnostics)
     return plan_message(bound.message, bound.where, os.fspath(path), phase, level, stages)
 
 
@@ -57,6 +59,7 @@ def plan_message(
     compiled = compile_net(message, where, options)
     if compiled.graph is None:
         raise NetdefError(compiled.diagnostics)
+    mode.warn(compiled.diagnostics)
     _check_known(compiled.graph)
     return Plan(compiled.graph, message.force_backward, Path(path).parent if path else None)
 

@@ -25,13 +25,13 @@ class Solver:
 
     type: ClassVar[str] = "SGD"
 
-    def __init__(self, solver_file: PathLike) -> None:
-        """Make the nets of a solver file, to train with this class's rule whatever the file's `type` is.
+    def __init__(self, solver_file: PathLike, rule: str | None = None) -> None:
+        """Make the nets of a solver file, to train with `rule`, this class's by default, whatever the file's `type` is.
 
         Raises:
             NetdefError: with every error in the solver and its nets.
         """
-        message, config = _read(solver_file, self.type)
+        message, config = _read(solver_file, rule or self.type)
         self.param = message
         self._loop = Loop(config, device=str(mode.device()))
 
@@ -140,13 +140,13 @@ _KINDS: dict[str, type[Solver]] = {
 
 
 def get_solver(solver_file: PathLike) -> Solver:
-    """The solver of the `type` that a file names.
+    """The solver of the `type` that a file names; a plain Solver for a type that Caffe does not have.
 
     Raises:
         NetdefError: with every error in the solver and its nets.
     """
     _, config = _read(solver_file, None)
-    return _KINDS[config.type](solver_file)
+    return _KINDS.get(config.type, Solver)(solver_file, config.type)
 
 
 def _read(path: PathLike, type: str | None) -> tuple[Any, SolverConfig]:

@@ -15,6 +15,7 @@ from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Node
 from netdef.layers import Layer
 from netdef.pycaffe.blob import Blob
+from netdef.solver.feed import labels_of
 
 
 class Sources:
@@ -67,6 +68,7 @@ def _open(graph: Graph, node: Node, base_dir: Path | None, seed: int) -> BatchSo
         phase=graph.phase,
         base_dir=base_dir,
         seed=seed,
+        labels=labels_of(graph, node),
         name=node.name,
         span=node.places.layer,
     )

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Node, Phase, Shape
 from netdef.layers import Layer, Mismatch, Unsupported
 from netdef.layers.record import Call, TorchRecorder, Value
@@ -73,12 +73,16 @@ class Step:
                 blob.fill_gradient(torch.tensor(self.node.loss_weights[index]).expand(blob.shape))
 
     def forward(self) -> float:
-        """Compute the tops; returns what they add to the loss."""
+        """Compute the tops; returns what they add to the loss.
+
+        Raises:
+            NetdefError: the bottoms' shapes do not fit; RunError: ND1017, torch cannot compute it with these values.
+        """
         self.reshape()
         learns = self.need.runs and torch.is_grad_enabled()
         with torch.set_grad_enabled(learns):
             leaves = [self._leaf(index, learns) for index in range(len(self.bottoms))]
-            values = self._run(leaves)
+            values = self._computed(leaves)
         for blob, value in zip(self.tops, values, strict=True):
             blob.fill(value.detach())
         for param in self.params:
@@ -93,10 +97,7 @@ class Step:
         Raises:
             NetdefError: ND1005, there was no forward before.
         """
-        if self._kept is None:
-            help = "call forward() of the same layers first"
-            raise NetdefError([error("ND1005", f'"{self.node.name}": backward before any forward', help=help)])
-        leaves, values = self._kept
+        leaves, values = self._last_forward()
         diffs = [self._top_diff(index, written) for index in range(len(self.tops))]
         pairs = [(value, diff) for value, diff in zip(values, diffs, strict=True) if value.requires_grad]
         learning = [param for param in self.params if param.learns]
@@ -109,6 +110,15 @@ class Step:
             written.add(key)
         for param, grad in zip(learning, grads[len(flowing) :], strict=True):
             param.accumulate(grad)
+
+    def _last_forward(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The bottoms and tops that forward kept."""
+        shapes = [blob.shape for blob in self.tops]
+        if self._kept is None or [tuple(value.shape) for value in self._kept[1]] != shapes:
+            what = "backward before any forward" if self._kept is None else "its blobs were reshaped after forward"
+            help = "call forward() of the same layers first"
+            raise NetdefError([error("ND1005", f'"{self.node.name}": {what}', help=help)])
+        return self._kept
 
     def _infer(self, given: tuple[Shape, ...]) -> tuple[Shape, ...]:
         try:
@@ -144,6 +154,15 @@ class Step:
             value = value.clone()
         return value.requires_grad_(learns and self.need.bottoms[index])
 
+    def _computed(self, leaves: list[Tensor]) -> list[Tensor]:
+        try:
+            return self._run(leaves)
+        except (RuntimeError, IndexError, ValueError) as fault:
+            reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+            message = f'{self.node.type} "{self.node.name}" cannot be computed: {reason}'
+            help = "look at the values and shapes of its bottoms: a label beyond the number of classes, for example"
+            raise RunError([error("ND1017", message, span=self.node.places.layer, help=help)]) from fault
+
     def _run(self, leaves: list[Tensor]) -> list[Tensor]:
         values: dict[str, Any] = {f"b{i}": leaf for i, leaf in enumerate(leaves)}
         for call in self._calls:
@@ -155,7 +174,7 @@ class Step:
             return self._param(call.target)
         if call.kind == "module":
             for param in self.params:
-                param.tensor  # noqa: B018 - brings the device's copy up to date
+                param.flush()
             assert self.module is not None
             return self.module(*_lower(call.inputs, values))
         function = operator.getitem if call.kind == "item" else resolve(call.target)

@@ -23,6 +23,7 @@ from netdef.solver.optimizer import CaffeOptimizer, Learnable
 from netdef.solver.randomness import Randomness
 from netdef.solver.run import RULES, Run
 from netdef.solver.running import RunningNet, Style
+from netdef.solver.snapshot import Place
 from netdef.targets.torch import tensors
 
 
@@ -89,15 +90,20 @@ class Loop(Solver):
         super().step(count)
         self._refresh()
 
+    def snapshot(self) -> Place:
+        """Write weights, solver state and run state, with what numpy changed."""
+        self.live[0].flush()
+        return super().snapshot()
+
     def restore(self, path: PathLike) -> None:
         """Go on from a solver state."""
+        self.live[0].flush()
         super().restore(path)
         self._refresh()
 
     def apply_update(self) -> None:
         """One update from the gradients at hand, without counting it."""
-        for param in self.live[0].held.values():
-            param.tensor  # noqa: B018 - brings the device's copy up to date
+        self.live[0].flush()
         self.run.optimizer.rate = self.lr
         self.run.optimizer.step()
         self.run.optimizer.iteration = self.run.iter
@@ -127,6 +133,7 @@ class Loop(Solver):
             losses.append(loss)
         for _, on_gradients in self.callbacks:
             on_gradients()
+        net.flush()
         return torch.stack(losses).mean()
 
     def _refresh(self) -> None:

@@ -101,7 +101,7 @@ def check_gradients(
         step.module.double()
         step.bring(values)
         lab = _Lab(step, generator, seed)
-        values.update({id: value.detach() for id, value in lab.tops().items()})
+        values.update({id: value.detach().contiguous() for id, value in lab.tops().items()})
         for name, tensor in _learning(step):
             yield lab.check(name, tensor, samples, _NOT_EXACT.get(step.node.type, tolerance))
 

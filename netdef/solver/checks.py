@@ -7,9 +7,10 @@ from typing import Any
 
 from netdef.layers.block import Block
 from netdef.schema.suggest import nearest
+from netdef.solver.own_checks import check_own
 from netdef.solver.policy import NEEDS, POLICIES
 
-TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "AdamW")
 TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 
@@ -17,6 +18,7 @@ def check(block: Block) -> None:
     """Find everything wrong with a SolverParameter that can be known without its nets."""
     for subject in (_type, _policy, _stepvalues, _numbers, _rule_fields, _decay, _train_net, _test_nets, _not_there):
         subject(block)
+    check_own(block, rule_type(block))
 
 
 def rule_type(block: Block) -> str:
@@ -45,7 +47,7 @@ def _policy(block: Block) -> None:
     for name in NEEDS.get(m.lr_policy, ()):
         if not (m.stepvalue if name == "stepvalue" else block.has(name)):
             block.reject("ND0704", f'the policy "{m.lr_policy}" needs `{name}`', "lr_policy", help=f"add `{name}: …`")
-    if not block.has("max_iter") and m.lr_policy != "poly":
+    if not block.has("max_iter") and "max_iter" not in NEEDS.get(m.lr_policy, ()):
         help = "add `max_iter: 10000`, for example"
         block.warn("ND0704", "`max_iter` is missing: no iteration would be trained", help=help)
 
@@ -69,7 +71,7 @@ def _numbers(block: Block) -> None:
         _range(block, name, "at least 1", getattr(block.message, name) >= 1)
     if block.message.lr_policy in ("step", "sigmoid") and block.has("stepsize"):
         _range(block, "stepsize", "at least 1", block.message.stepsize >= 1)
-    if block.message.lr_policy == "poly" and block.has("max_iter"):
+    if "max_iter" in NEEDS.get(block.message.lr_policy, ()) and block.has("max_iter"):
         _range(block, "max_iter", "at least 1 for this policy", block.message.max_iter >= 1)
     for index, count in enumerate(block.message.test_iter):
         if count < 0:
@@ -87,9 +89,10 @@ def _rule_fields(block: Block) -> None:
     if type in ("AdaGrad", "RMSProp") and m.momentum:
         help = "remove it, or use another type"
         block.reject("ND0709", f'"{type}" has no momentum, found {_short(m.momentum)}', "momentum", help=help)
-    for name, owner in (("rms_decay", "RMSProp"), ("momentum2", "Adam")):
-        if block.has(name) and type in TYPES and type != owner:
-            block.warn("ND0709", f'`{name}` belongs to "{owner}", and the type is "{type}": it has no effect', name)
+    for name, owners in (("rms_decay", ("RMSProp",)), ("momentum2", ("Adam", "AdamW"))):
+        if block.has(name) and type in TYPES and type not in owners:
+            message = f'`{name}` belongs to "{owners[0]}", and the type is "{type}": it has no effect'
+            block.warn("ND0709", message, name)
 
 
 def _decay(block: Block) -> None:

@@ -10,7 +10,9 @@ from netdef.ir import Phase
 from netdef.layers.block import Block
 from netdef.schema.where import Where
 from netdef.solver.checks import check, rule_type
+from netdef.solver.factors import ParamRule
 from netdef.solver.policy import Policy
+from netdef.solver.watched import Watch
 
 Precision = Literal["FP32", "TF32", "BF16", "FP16"]
 
@@ -79,6 +81,15 @@ class SolverConfig:
     channels_last: bool
     compile: bool
     metrics: str | None
+    batch: Literal["GLOBAL", "PER_DEVICE"]
+    sync_batch_norm: bool
+    activation_checkpoint: bool
+    cuda_graphs: bool
+    clip_value: float = -1.0
+    ema_decay: float = 0.0
+    plateau: Watch | None = None
+    early_stop: Watch | None = None
+    param_rules: tuple[ParamRule, ...] = ()
     path: str | None = None
 
     @classmethod
@@ -130,12 +141,34 @@ class SolverConfig:
             channels_last=m.channels_last,
             compile=m.compile,
             metrics=m.metrics if block.has("metrics") else None,
+            batch=cast(Literal["GLOBAL", "PER_DEVICE"], block.enum("batch")),
+            sync_batch_norm=m.sync_batch_norm,
+            activation_checkpoint=m.activation_checkpoint,
+            cuda_graphs=m.cuda_graphs,
+            clip_value=m.clip_value,
+            ema_decay=m.ema_decay,
+            plateau=Watch.decode(block, "plateau") if m.lr_policy == "plateau" else None,
+            early_stop=Watch.decode(block, "early_stop"),
+            param_rules=ParamRule.decode(block),
             path=path,
         )
 
 
 def _policy(m: Any) -> Policy:
-    return Policy(m.lr_policy, m.base_lr, m.gamma, m.power, m.stepsize, tuple(m.stepvalue), m.max_iter)
+    return Policy(
+        m.lr_policy,
+        m.base_lr,
+        m.gamma,
+        m.power,
+        m.stepsize,
+        tuple(m.stepvalue),
+        m.max_iter,
+        m.min_lr,
+        m.restart_iter,
+        m.restart_mult,
+        m.warmup_iter,
+        m.warmup_start_lr,
+    )
 
 
 def _stem(path: str | None) -> str:

@@ -85,14 +85,14 @@ def _open(graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: i
         phase=graph.phase,
         base_dir=base_dir,
         seed=seed,
-        labels=_labels(graph, node),
+        labels=labels_of(graph, node),
         name=node.name,
         span=node.places.layer,
     )
     return Loader(source) if source.readable_ahead and node.type != "DummyData" else source
 
 
-def _labels(graph: Graph, source: Node) -> Labels:
+def labels_of(graph: Graph, source: Node) -> Labels:
     """Which labels the net can take: as many classes as the scores have that its loss compares them with."""
     if len(source.tops) < 2:
         return Labels()

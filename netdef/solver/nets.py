@@ -14,6 +14,7 @@ from netdef.schema import netdef_pb2 as pb
 from netdef.schema import read_message, read_source
 from netdef.schema.kind import kind_of
 from netdef.solver.config import NetChoice, SolverConfig
+from netdef.solver.factors import apply_rules
 from netdef.text import parse
 
 
@@ -71,12 +72,13 @@ def compile_choice(
         probe=prober(path or config.path),
         path=path or config.path,
     )
+    rules = config.param_rules if choice is config.train else ()
     if path is not None:
-        return load(path, options)
+        return apply_rules(load(path, options), rules)
     compiled = compile_net(choice.message, choice.where, options)
     if compiled.graph is None:
         raise NetdefError(compiled.diagnostics)
-    return compiled.graph
+    return apply_rules(compiled.graph, rules)
 
 
 def check_trainable(graph: Graph) -> None:

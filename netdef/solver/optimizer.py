@@ -30,8 +30,9 @@ class CaffeOptimizer(torch.optim.Optimizer):
 
     1. clip: all gradients times clip / max(clip, L2 norm of all of them together);
     2. divide by iter_size;
-    3. weight decay: g += decay * decay_mult * w (L2) or sign(w) (L1);
-    4. the rule, with the rate times lr_mult, which subtracts from the weights.
+    3. clip by value (netdef's own): each number to -clip_value … clip_value;
+    4. weight decay: g += decay * decay_mult * w (L2) or sign(w) (L1);
+    5. the rule, with the rate times lr_mult, which subtracts from the weights.
 
     The base rate is `rate`, the number of updates made `iteration`; both may be set. Weights that got no gradient
     count as having a gradient of 0 (decay and momentum still move them). Gradients are overwritten.
@@ -49,12 +50,14 @@ class CaffeOptimizer(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         regularization: Literal["L2", "L1"] = "L2",
         clip: float = -1.0,
+        clip_value: float = -1.0,
         iter_size: int = 1,
     ) -> None:
         self.rule = rule
         self.learnables = tuple(learnables)
         self.iteration = 0
         self.clip, self.iter_size, self.regularization = clip, iter_size, regularization
+        self.clip_value = clip_value
         super().__init__(_groups(self.learnables, weight_decay, rule), {"lr": rate})
         for group in self.param_groups:
             for tensor in group["params"]:
@@ -113,6 +116,9 @@ class CaffeOptimizer(torch.optim.Optimizer):
             torch._foreach_mul_(grads, (self.clip / norm).clamp_(max=1.0) / self.iter_size)
         elif self.iter_size > 1:
             torch._foreach_mul_(grads, 1.0 / self.iter_size)
+        if self.clip_value > 0:
+            torch._foreach_clamp_max_(grads, self.clip_value)
+            torch._foreach_clamp_min_(grads, -self.clip_value)
 
     def _update(self, group: dict[str, Any], grads: Tensors) -> None:
         weights: Tensors = group["params"]

@@ -48,6 +48,8 @@ def overfit(
     iterations: int = MOST_ITERATIONS,
     weights: Sequence[str | os.PathLike[str]] | None = None,
     device: int | str | None = None,
+    level: int | None = None,
+    stages: Sequence[str] = (),
     tell: Tell = lambda iteration, loss, accuracy: None,
 ) -> Overfitted:
     """Train on the first `num_images` training images alone, at the solver's `base_lr`, until all are known.
@@ -63,7 +65,7 @@ def overfit(
     policy = Policy("fixed", config.policy.base_lr, max_iter=iterations)
     quiet = replace(config, policy=policy, max_iter=iterations, tests=(), test_interval=0, display=0)
     quiet = replace(quiet, snapshot=0, snapshot_after_train=False, average_loss=1)
-    with Solver(quiet, weights=weights, device=device) as solver:
+    with Solver(quiet, weights=weights, device=device, level=level, stages=stages) as solver:
         handful = Handful.take(solver, num_images)
         exam = _Exam(solver, handful)
         first = None

@@ -1,4 +1,4 @@
-"""How does one update change weights and history? Caffe's six rules, each in one place, with foreach and fused kernels.
+"""How does one update change weights and history? Caffe's six rules and AdamW, each in one place, with foreach and fused kernels.
 
 In all of them g is the gradient with weight decay, r the rate (with lr_mult), w the weights, squares and roots are
 element by element, and h the history: the rows that a solver state keeps for each array of weights.
@@ -183,6 +183,45 @@ class Adam(Rule):
             [],
             _endless(weights[0].device, len(weights)),
             lr=rate * correction,
+            beta1=self.momentum,
+            beta2=self.momentum2,
+            weight_decay=decay,
+            eps=self.delta,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW(Rule):
+    """Adam with the decay beside the gradient (Loshchilov and Hutter 2019, algorithm 2), two rows of history, m and v.
+
+    w -= r decay w; m = momentum m + (1 - momentum) g; v = momentum2 v + (1 - momentum2) g^2;
+    w -= r m / (1 - momentum^t) / (sqrt(v / (1 - momentum2^t)) + delta), t = iteration + 1.
+
+    torch.optim.AdamW's numbers: delta stands outside the correction here, unlike Caffe's Adam.
+    """
+
+    rows: ClassVar[int] = 2
+    rate_in_history: ClassVar[bool] = True
+    decays: ClassVar[bool] = True
+
+    momentum: float
+    momentum2: float
+    delta: float
+
+    def update(
+        self, weights: Tensors, grads: Tensors, history: Sequence[Tensors], rate: float, decay: float, iteration: int
+    ) -> None:
+        """See Rule."""
+        torch._fused_adamw_(
+            weights,
+            grads,
+            history[0],
+            history[1],
+            [],
+            [torch.full((), iteration + 1.0, device=weights[0].device)] * len(weights),
+            lr=rate,
             beta1=self.momentum,
             beta2=self.momentum2,
             weight_decay=decay,

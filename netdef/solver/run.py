@@ -23,6 +23,7 @@ RULES: dict[str, Callable[[SolverConfig], rules.Rule]] = {
     "RMSProp": lambda c: rules.RMSProp(c.rms_decay, c.delta),
     "AdaDelta": lambda c: rules.AdaDelta(c.momentum, c.delta),
     "Adam": lambda c: rules.Adam(c.momentum, c.momentum2, c.delta),
+    "AdamW": lambda c: rules.AdamW(c.momentum, c.momentum2, c.delta),
 }
 
 
@@ -55,6 +56,7 @@ def make_optimizer(config: SolverConfig, net: RunningNet) -> CaffeOptimizer:
         weight_decay=config.weight_decay,
         regularization=config.regularization,
         clip=config.clip_gradients,
+        clip_value=config.clip_value,
         iter_size=config.iter_size,
     )
 

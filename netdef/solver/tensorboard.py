@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from netdef.diagnostics import NetdefError, error
-from netdef.ir import Graph, Node
+from netdef.ir import Blob, Graph, Node
 from netdef.solver.events import Displayed, Event, Output, Tested
 from netdef.solver.loop import Solver
 from netdef.targets.torch import tensors
@@ -19,8 +19,8 @@ EVERY = 10
 """Displays from one set of histograms to the next: they take far longer than a number."""
 _SPACE = 1
 """Pixels between two filters."""
-_ENLARGED = 4
-"""Pixels a weight is wide."""
+_WIDTH = 40
+"""Pixels that a filter is wide, more or less: each weight becomes a square of them."""
 
 
 class TensorBoard:
@@ -103,7 +103,8 @@ def filter_image(filters: Tensor) -> Tensor:
     num, _, height, width = filters.shape
     span = max(float(filters.abs().max()), 1e-12)
     shown = (0.5 + 0.5 * filters.flip(1) / span).expand(num, 3, height, width)
-    shown = shown.repeat_interleave(_ENLARGED, 2).repeat_interleave(_ENLARGED, 3)
+    zoom = max(_WIDTH // width, 1)
+    shown = shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
     shown = torch.nn.functional.pad(shown, (0, _SPACE, 0, _SPACE), value=1.0)
     columns = math.ceil(math.sqrt(num))
     rows = math.ceil(num / columns)
@@ -120,12 +121,19 @@ def write_graph(writer: Any, graph: Graph) -> None:
     found = GraphDef()
     for node in graph.nodes:
         entry = found.node.add(name=node.id, op=node.type)
-        entry.input.extend(graph.producers[blob.id].id for blob in node.bottoms)
+        entry.input.extend(_output(graph, blob) for blob in node.bottoms)
         for blob in node.tops:
             shape = entry.attr["_output_shapes"].list.shape.add(unknown_rank=not blob.shape.ranked)
             for size in blob.shape.sizes if blob.shape.ranked else ():
                 shape.dim.add(size=-1 if size is None else size)
     writer._get_file_writer().add_graph((found, RunMetadata().step_stats))
+
+
+def _output(graph: Graph, blob: Blob) -> str:
+    """A blob in TensorFlow's words: the node that makes it, and which of its outputs unless it is the first."""
+    producer = graph.producers[blob.id]
+    place = producer.tops.index(blob)
+    return f"{producer.id}:{place}" if place else producer.id
 
 
 def _writer(folder: Path, iteration: int) -> Any:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 import netdef.pycaffe as caffe
+from netdef.pycaffe.memory import Memory
 from tests.golden_cases import GOLDEN, Arrays, arrays, assert_close, cases, group, prototxt
 
 PHASES = {"TRAIN": caffe.TRAIN, "TEST": caffe.TEST}
@@ -73,3 +75,26 @@ def check_backward(name: str, net: caffe.Net, held: Arrays) -> None:
         layer, _, index = key.rpartition(".")
         if net.params[layer][int(index)].learns:
             assert_close(net.params[layer][int(index)].diff, expected, tolerance, f"diff of {key}", terms)
+
+
+def test_memory_that_is_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: numpy sees a copy, brought up to date when asked for, carried over at the next use."""
+    made = Memory.__init__
+
+    def mirrored(self: Memory, tensor: Tensor) -> None:
+        made(self, tensor)
+        self.mirrored, self._array = True, None
+
+    monkeypatch.setattr(Memory, "__init__", mirrored)
+    case = next(case for case in NETS if case["name"] == "residual")
+    test_net(case)
+    monkeypatch.chdir(GOLDEN / "solvers" / "sgd_bn")
+    solver = caffe.get_solver("solver.prototxt")
+    want = np.load("case.npz")
+    for layer, blobs in solver.net.params.items():
+        for index, blob in enumerate(blobs):
+            blob.data[...] = want[f"init.{layer}.{index}"]
+    solver.step(10)
+    for layer, blobs in solver.net.params.items():
+        for index, blob in enumerate(blobs):
+            np.testing.assert_allclose(blob.data, want[f"iter10.{layer}.{index}"], rtol=1e-3, atol=1e-5)

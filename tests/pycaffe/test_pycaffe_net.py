@@ -355,6 +355,19 @@ def test_errors(make: Make, wanted: str, call: Callable[[caffe.Net], object]) ->
     assert code(lambda: call(net)) == wanted
 
 
+def test_a_label_that_is_no_class(make: Make) -> None:
+    net = make(SMALL + LOSS)
+    assert code(lambda: net.forward(data=images(net), label=np.array([1, 5]))) == "ND1017"
+
+
+def test_backward_after_a_reshape_needs_a_forward(make: Make) -> None:
+    net = make(FORCED)
+    net.forward(data=images(net))
+    net.blobs["data"].reshape(1, 3, 8, 8)
+    net.reshape()
+    assert code(net.backward) == "ND1005"
+
+
 def test_errors_of_the_constructor(make: Make) -> None:
     assert code(lambda: make(SMALL, "weights.caffemodel")) == "ND1007"
     assert code(lambda: make(SMALL, 3)) == "ND1007"

@@ -151,4 +151,13 @@ system. The text that it reads can be written without it:
 
     caffe.draw.draw_net_to_file(net, "net.dot")""",
     ),
+    Page(
+        "ND1017",
+        "a layer cannot be computed with these values",
+        """\
+The shapes fit, but torch refuses the values (or has no memory left); its own words stand in the message. Mostly a label
+is not one of the classes that the scores have:
+
+    net.blobs["label"].data[...] = 10      # with num_output: 10 the classes are 0 to 9""",
+    ),
 )

@@ -184,4 +184,17 @@ or reads a file when the net is built.
 Eject the net of phase TEST, which has no losses, or give the matrix of an InfogainLoss as its third bottom. A `Python`
 layer's class has to be called by hand: eject the net up to its bottom.""",
     ),
+    Page(
+        "ND0931",
+        "the folded net computes something else",
+        """\
+`netdef fold` and `netdef export` put BatchNorm, Scale and Bias into the weights of the layers around them, then run both
+nets on the same random input. One of the blobs that are left differs by more than 1e-4 of its largest value, and by more
+than ten times what rounding does to it.
+
+    the folded net parts from the net at blob "res5c": relative error 0.002
+
+Mostly a BatchNorm's variance is close to 0 in some channel, so that its factor is huge: a channel that is dead, or
+weights that do not belong to the net. Try another `--seed`; with `--no-fold` a net is exported as it is.""",
+    ),
 )

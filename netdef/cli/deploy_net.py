@@ -1,0 +1,44 @@
+"""`netdef deploy-net`: the prototxt to deploy, from the one that trains."""
+
+from __future__ import annotations
+
+import click
+
+from netdef.cli.options import net_options, shape_option, state_options
+from netdef.data.probe import prober
+from netdef.files import write_atomic
+from netdef.graph.deploy import deploy, removed
+from netdef.graph.load import load_written
+from netdef.graph.prototxt import prototxt
+from netdef.graph.sizes import demand_sizes
+from netdef.ir import Shape
+
+
+@click.command("deploy-net")
+@click.argument("net")
+@click.option("--output", "-o", help="Where to write; standard output by default.")
+@state_options
+@shape_option
+def command(
+    net: str,
+    output: str | None,
+    phase: str | None,
+    level: int,
+    stages: tuple[str, ...],
+    shapes: tuple[tuple[str, Shape], ...],
+) -> None:
+    """Print the deploy prototxt of NET, which trains and tests.
+
+    Data layers become inputs, losses their predictions; labels, metrics and what only training needs go, and are
+    listed on standard error.
+    """
+    graph, messages = load_written(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
+    deployed = demand_sizes(deploy(graph))
+    text = prototxt(deployed, messages)
+    gone = removed(graph, deployed)
+    if gone:
+        click.echo(f"left out: {', '.join(node.id for node in gone)}", err=True)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomic(output, text)

@@ -1,0 +1,233 @@
+"""What `netdef predict` and `netdef features` share: which net, which images, how they are prepared."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+import click
+
+from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.report import show
+from netdef.data.faults import BadData, as_error, reported
+from netdef.data.probe import prober
+from netdef.diagnostics import NetdefError, error
+from netdef.graph import load
+from netdef.graph.deploy import deploy
+from netdef.ir import Graph, Shape
+
+if TYPE_CHECKING:
+    from netdef.deploy.pictures import Preparation, Recipe
+    from netdef.deploy.predict import Row
+    from netdef.deploy.runner import Runner
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options common to both commands say.
+
+    Attributes:
+        net: a prototxt or an ONNX file.
+        images: files, folders, ``-``.
+        weights: weight files, already split.
+        phase, level, stages, shapes: which net of the prototxt.
+        mean, scale, channel_order, resize: what differs from the net's own `transform_param`; None where nothing does.
+        batch: images that go through the net together.
+        backend: what runs a prototxt.
+    """
+
+    net: str
+    images: tuple[str, ...]
+    weights: tuple[str, ...]
+    phase: str | None
+    level: int
+    stages: tuple[str, ...]
+    shapes: tuple[tuple[str, Shape], ...]
+    mean: str | None
+    scale: float | None
+    channel_order: Literal["BGR", "RGB"] | None
+    resize: tuple[int, int] | None
+    batch: int
+    backend: Literal["onnx", "torch"] | None
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the net is an ONNX file."""
+        return Path(self.net).suffix.lower() == ".onnx"
+
+
+class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks alone
+    """``HxW``, or ``N`` for a square."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Height and width, from 1 to 65535."""
+        if isinstance(value, tuple):
+            return cast(tuple[int, int], value)
+        parts = value.lower().split("x")
+        if len(parts) > 2 or not all(p.isascii() and p.isdecimal() and 0 < int(p) < 2**16 for p in parts):
+            self.fail(f"{value!r} is neither HxW nor one number", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+def picture_options(function: _F) -> _F:
+    """Add the options of `Asked`, which the command gets as one `asked`."""
+
+    def command(**options: Any) -> Any:
+        """Gather the common options; the rest are the command's own."""
+        weights = tuple(file for written in options.pop("weights") for file in written.split(",") if file)
+        common = {name: options.pop(name) for name in Asked.__slots__ if name != "weights"}
+        return function(Asked(weights=weights, **common), **options)
+
+    command.__doc__ = function.__doc__
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return cast(_F, command)
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("net", type=click.Path()),
+    click.argument("images", nargs=-1, required=True),
+    click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins."),
+    click.option("--mean", metavar="V[,V,V]|FILE", help="Values in the net's order of channels, .binaryproto or .npy."),
+    click.option("--scale", type=float, help="Factor after the mean is subtracted."),
+    click.option(
+        "--channel-order",
+        type=click.Choice(["BGR", "RGB"], case_sensitive=False),
+        help="Of the net's input; BGR, as Caffe's, by default.",
+    ),
+    click.option(
+        "--resize", type=SizeType(), help="Resize images to this, then cut the net's input out of the middle."
+    ),
+    click.option("--batch", type=click.IntRange(1, 2**16), default=32, show_default=True, help="Images at a time."),
+    click.option("--backend", type=click.Choice(["onnx", "torch"]), help="What runs a prototxt; onnx by default."),
+    state_options,
+    shape_option,
+)
+
+
+def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -> tuple[Runner, Preparation]:
+    """The net ready to run, and the way images take into it."""
+    from netdef.deploy.pictures import Preparation, recipe_of
+    from netdef.deploy.runner import open_net, open_onnx
+
+    if asked.is_onnx:
+        _refuse_net_options(asked)
+        recipe = _recipe(asked, None, crops)
+        runner = open_onnx(asked.net, blobs)
+    else:
+        graph = _load(asked, asked.shapes)
+        with reported():
+            recipe = _recipe(asked, recipe_of(graph, Path(asked.net).parent), crops)
+        graph = _load(asked, (*_missing_sizes(graph, recipe), *asked.shapes))
+        runner = open_net(graph, asked.weights, blobs, asked.backend or "onnx")
+    show(runner.warnings)
+    with reported():
+        return runner, Preparation(recipe, runner.sizes)
+
+
+def _refuse_net_options(asked: Asked) -> None:
+    if asked.weights:
+        raise click.UsageError("an ONNX file has its weights in itself; --weights goes with a prototxt")
+    if asked.backend == "torch":
+        raise click.UsageError("torch cannot run an ONNX file; --backend torch goes with a prototxt")
+
+
+def _load(asked: Asked, shapes: tuple[tuple[str, Shape], ...]) -> Graph:
+    options = net_options(asked.phase or "TEST", asked.level, asked.stages, shapes, prober(asked.net))
+    return load(asked.net, options)
+
+
+def _recipe(asked: Asked, base: Recipe | None, crops: Literal[1, 10]) -> Recipe:
+    from netdef.deploy.pictures import Recipe
+
+    recipe = replace(base or Recipe(), crops=crops)
+    if asked.mean is not None:
+        recipe = replace(recipe, mean=_mean(asked.mean))
+    if asked.scale is not None:
+        recipe = replace(recipe, scale=asked.scale)
+    if asked.channel_order is not None:
+        recipe = replace(recipe, order=asked.channel_order)
+    return replace(recipe, resize=asked.resize) if asked.resize is not None else recipe
+
+
+def _mean(text: str) -> Any:
+    from netdef.data.paths import locate
+    from netdef.deploy.pictures import load_mean, mean_values
+
+    try:
+        return mean_values([float(value) for value in text.split(",")])
+    except ValueError:
+        with reported():
+            return load_mean(locate(text, None, "mean file"))
+
+
+def _missing_sizes(graph: Graph, recipe: Recipe) -> tuple[tuple[str, Shape], ...]:
+    """Sizes of the input that a database would tell, where the recipe tells them too."""
+    inputs = deploy(graph).inputs
+    if len(inputs) != 1 or inputs[0].shape.known or not inputs[0].shape.ranked or inputs[0].shape.rank != 4:
+        return ()
+    (blob,) = inputs
+    batch, channels, *size = blob.shape.sizes
+    from_mean = recipe.mean.shape[0] if recipe.mean is not None and recipe.mean.shape[0] > 1 else None
+    found = [a or b for a, b in zip(size, recipe.resize or (None, None), strict=True)]
+    return ((blob.name, Shape.of(batch or 1, channels or from_mean, *found)),)
+
+
+def find(images: Iterable[str]) -> list[Path]:
+    """All image files that are meant; ``-`` stands for the lines of standard input."""
+    from netdef.deploy.pictures import find_images
+
+    names = [name for given in images for name in (_lines() if given == "-" else [given])]
+    if not names:
+        raise NetdefError([error("ND0955", "the list on standard input is empty")])
+    with reported():
+        return find_images(names)
+
+
+def _lines() -> list[str]:
+    return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+
+
+def good_rows(rows: Iterable[tuple[Path, Row | BadData]], tick: Tick, bad: list[Path]) -> Iterator[tuple[Path, Row]]:
+    """The images that are some; a diagnostic for each other one, which is noted in `bad`."""
+    for path, row in rows:
+        tick()
+        if isinstance(row, BadData):
+            bad.append(path)
+            show(as_error(row).diagnostics)
+        else:
+            yield path, row
+
+
+@contextmanager
+def ticking(total: int) -> Iterator[Tick]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("images", total=total)
+        yield lambda: progress.advance(task)
+
+
+def finish(runner: Runner, started: float, num_images: int, bad: Sequence[Path]) -> None:
+    """Tell the speed, and end with 1 where a file was no image."""
+    elapsed_s = perf_counter() - started
+    speed = f"{num_images / elapsed_s:,.1f} images/s" if num_images else "nothing done"
+    click.echo(f"{num_images:,} images in {elapsed_s:.2f} s: {speed}, {runner.engine}", err=True)
+    if bad:
+        click.get_current_context().exit(1)

@@ -1,0 +1,106 @@
+"""From a net and its weights to smaller ones that are proven to compute the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+from netdef.deploy.export import torch_twin
+from netdef.deploy.inputs import trial
+from netdef.deploy.report import BlobError
+from netdef.deploy.verify import Step, allowed, compare, run_torch, silent, with_rounding
+from netdef.diagnostics import Diagnostic, RunError, error
+from netdef.files import write_atomic
+from netdef.graph.deploy import deploy
+from netdef.graph.fold import Folded, fold
+from netdef.graph.prototxt import prototxt
+from netdef.graph.write import Messages
+from netdef.ir import Graph
+from netdef.targets.torch import build_module, layer_blobs, tensors
+from netdef.weights import LayerWeights, write_weights
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldReport:
+    """What came of folding.
+
+    Attributes:
+        layers: how many layers there were in the deploy form, and how many are left.
+        removed: the layers that are gone.
+        worst: the blob with the largest difference to the net before.
+        warnings: what is dubious about the weights.
+    """
+
+    layers: tuple[int, int]
+    removed: tuple[str, ...]
+    worst: BlobError
+    warnings: tuple[Diagnostic, ...]
+
+
+def fold_files(
+    net: Graph,
+    messages: Messages,
+    weights: Sequence[PathLike],
+    *,
+    prototxt_path: PathLike,
+    weights_path: PathLike,
+    seed: int = 0,
+    step: Step = silent,
+) -> FoldReport:
+    """Write a net's deploy form and its weights with BatchNorm, Scale and Bias folded.
+
+    Raises:
+        NetdefError: the net or its weights are wrong (ND03xx, ND06xx, ND0902).
+        RunError: the folded net parts from the net (ND0931), or a file cannot be written (ND0601, ND0914).
+    """
+    graph = deploy(net)
+    step("reading weights")
+    module, warnings = torch_twin(graph, weights, seed)
+    step("folding")
+    folded = fold(graph, {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()})
+    twin = folded_twin(folded)
+    step("comparing")
+    worst = _prove(graph, module, folded.graph, twin, seed)
+    step("saving")
+    write_weights(weights_path, _layers(twin, folded.graph), net_name=graph.name)
+    _write(prototxt_path, prototxt(folded.graph, messages))
+    return FoldReport((len(graph.nodes), len(folded.graph.nodes)), folded.removed, worst, warnings)
+
+
+def folded_twin(folded: Folded) -> fx.GraphModule:
+    """The folded graph's torch module, which gives every blob."""
+    module = build_module(folded.graph, outputs=[*folded.graph.blobs])
+    with torch.no_grad():
+        for id, tensor in tensors(module, folded.graph).items():
+            tensor.copy_(torch.from_numpy(folded.arrays[id]))
+    return module
+
+
+def _prove(graph: Graph, module: fx.GraphModule, folded: Graph, twin: fx.GraphModule, seed: int) -> BlobError:
+    """The largest difference of a blob that both nets have, on random input."""
+    feed = trial(graph, {blob.id: blob.shape for blob in graph.inputs}, 1, seed)
+    before, after = run_torch(module, feed), run_torch(twin, feed)
+    errors = with_rounding(module, [feed], tuple(compare(folded, before, after)))
+    far = [blob for blob in errors if not blob.max_rel <= allowed(blob)]
+    if far:
+        message = f'the folded net parts from the net at blob "{far[0].name}": relative error {far[0].max_rel:.3g}'
+        raise RunError([error("ND0931", message, help="nothing was written")])
+    return max(errors, key=lambda blob: blob.max_rel)
+
+
+def _layers(twin: fx.GraphModule, graph: Graph) -> Iterator[LayerWeights]:
+    for held in layer_blobs(twin, graph):
+        yield LayerWeights(held.name, held.type, held.blobs)
+
+
+def _write(path: PathLike, text: str) -> None:
+    try:
+        write_atomic(path, text)
+    except OSError as fault:
+        raise RunError([error("ND0914", f"{os.fspath(path)} cannot be written: {fault.strerror or fault}")]) from fault

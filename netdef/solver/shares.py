@@ -1,0 +1,85 @@
+"""How much of the whole batch's loss is the loss of one process's rows?
+
+A Caffe loss is a sum over rows divided by a normaliser. Of N processes each computes its own sum over its own
+normaliser, and the loss of the whole batch is Σ loss * own normaliser / whole normaliser. Each loss is therefore
+multiplied by N * own / whole: then the mean over the processes is the loss of the whole batch, and so is the mean of the
+gradients, exactly, however unequal the parts are.
+
+The normaliser is a number of rows or labels, which the shapes tell, but for VALID with an `ignore_label`: there the
+labels that count are counted in each batch. What is no loss layer but has a `loss_weight` counts as a sum over its
+elements, which is right unless the layer itself averages over rows (a Reduction MEAN over axis 0 is known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netdef.ir import Graph, Node
+from netdef.layers.arithmetic import Reduction
+from netdef.layers.loss import Counting, Loss
+from netdef.solver.team import Team
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of the loss.
+
+    Attributes:
+        blob: its id.
+        weight: its `loss_weight`.
+        share: own normaliser / whole normaliser where the shapes tell it.
+        labels, ignore: the blob of labels and the value that does not count, where labels must be counted.
+    """
+
+    blob: str
+    weight: float
+    share: float = 1.0
+    labels: str | None = None
+    ignore: int | None = None
+
+
+def terms(own: Graph, whole: Graph) -> tuple[Term, ...]:
+    """The terms of the loss of `own`, the net with this process's rows; `whole` is the net with all rows."""
+    found = []
+    for node in own.nodes:
+        for blob, weight in zip(node.tops, node.loss_weights, strict=True):
+            if weight:
+                found.append(_term(node, whole.layers[node.id], blob.id, weight))
+    return tuple(found)
+
+
+def total(terms: tuple[Term, ...], values: Mapping[str, Tensor], team: Team) -> Tensor:
+    """The loss whose mean over the team is that of the whole batch."""
+    parts = [values[term.blob].sum() * (term.weight * _share(term, values, team) * team.world) for term in terms]
+    return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
+
+
+def _share(term: Term, values: Mapping[str, Tensor], team: Team) -> Tensor | float:
+    if term.labels is None:
+        return term.share
+    own = (values[term.labels].detach().long() != term.ignore).sum().double()
+    whole = team.sum(own.clone())
+    return (own.clamp(min=1) / whole.clamp(min=1)).float()
+
+
+def _term(own: Node, whole: Node, blob: str, weight: float) -> Term:
+    counting = getattr(own.layer, "counting", None)
+    if not isinstance(own.layer, Loss) or blob != own.tops[0].id:
+        averages = isinstance(own.layer, Reduction) and own.layer.operation == "MEAN" and own.layer.axis == 0
+        return Term(blob, weight, _ratio(own, whole, 0) if averages else 1.0)
+    if not isinstance(counting, Counting):
+        return Term(blob, weight, _ratio(own, whole, 0))
+    if counting.normalization == "NONE":
+        return Term(blob, weight)
+    if counting.normalization == "VALID" and counting.ignore_label is not None:
+        return Term(blob, weight, labels=own.bottoms[1].id, ignore=counting.ignore_label)
+    return Term(blob, weight, _ratio(own, whole, 0))
+
+
+def _ratio(own: Node, whole: Node, bottom: int) -> float:
+    """Rows here of rows in all; what a row holds is the same on both sides."""
+    return (own.bottoms[bottom].shape.count() or 1) / (whole.bottoms[bottom].shape.count() or 1)

@@ -1,0 +1,87 @@
+"""Has a test output got better, and what if it has not for long?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Any, Literal, cast
+
+from netdef.diagnostics import NetdefError, Span, error
+from netdef.layers.block import Block
+from netdef.schema.suggest import nearest
+from netdef.solver.events import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A test output that decides something; the meaning of each field stands in protos/netdef.proto."""
+
+    output: str
+    mode: Literal["AUTO", "MIN", "MAX"] = "AUTO"
+    patience: int = 5
+    min_change: float = 0.0
+    net: int = 0
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def decode(cls, block: Block, name: str) -> Watch | None:
+        """The Watch in the field `name` of a solver; None where there is none."""
+        if not block.has(name):
+            return None
+        inner = block.sub(name)
+        mode = cast(Literal["AUTO", "MIN", "MAX"], inner.enum("mode"))
+        m = inner.message
+        return cls(m.output, mode, m.patience, m.min_change, m.net, inner.place("output"))
+
+    def check(self, names: Sequence[str]) -> None:
+        """See that the test net has the output.
+
+        Raises:
+            NetdefError: ND0716, it has not.
+        """
+        if self.output not in names:
+            near = nearest(self.output, names)
+            help = f'did you mean "{near}"?' if near else "its outputs: " + ", ".join(names)
+            message = f'test net {self.net} has no output "{self.output}"'
+            raise NetdefError([error("ND0716", message, span=self.span, help=help)])
+
+
+@dataclass(slots=True)
+class Standing:
+    """How a watched output stands: its best value, and the tests since then. Part of a run's state."""
+
+    watch: Watch
+    best: float | None = None
+    waited: int = 0
+
+    def judge(self, outputs: Sequence[Output]) -> bool:
+        """Take in the outputs of a test; whether this one is the best so far. A value that is no number never is."""
+        output = next(output for output in outputs if output.name == self.watch.output)
+        better = self._is_better(output.mean, downwards=self._downwards(output))
+        self.best, self.waited = (output.mean, 0) if better else (self.best, self.waited + 1)
+        return better
+
+    @property
+    def is_over(self) -> bool:
+        """Whether patience is at its end."""
+        return self.waited >= self.watch.patience
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {"best": self.best, "waited": self.waited}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.best, self.waited = state["best"], state["waited"]
+
+    def _downwards(self, output: Output) -> bool:
+        return self.watch.mode == "MIN" or (self.watch.mode == "AUTO" and output.loss_weight != 0)
+
+    def _is_better(self, value: float, *, downwards: bool) -> bool:
+        if isnan(value):
+            return False
+        if self.best is None:
+            return True
+        gain = self.best - value if downwards else value - self.best
+        return gain > self.watch.min_change
