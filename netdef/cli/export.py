@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from netdef.deploy.verify import Step
 
 _TOP = 10
-"""How many blobs the table of errors shows."""
+"""How many blobs the table of errors shows, and a list of layers."""
 
 
 class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks alone
@@ -153,13 +153,19 @@ def _print(report: ExportReport, elapsed_s: float) -> None:
     if report.removed:
         click.echo(f"left out: {', '.join(report.removed)}")
     if report.folded:
-        click.echo(f"folded: {', '.join(report.folded)}")
+        click.echo(f"folded: {listed(report.folded)}")
     if report.proof.blobs:
         print_proof(report.proof)
     else:
         click.echo("not verified")
     inputs, outputs = (_interface(side) for side in (report.inputs, report.outputs))
     click.echo(f"{report.path}: {inputs} -> {outputs}, opset {report.opset}, {_size(report)}, {elapsed_s:.1f} s")
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names in a row, of many the first few and how many more."""
+    more = f" and {len(names) - _TOP} more" if len(names) > _TOP else ""
+    return ", ".join(names[:_TOP]) + more
 
 
 def _interface(sides: dict[str, tuple[int | str, ...]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from netdef.cli.export import progress, split
+from netdef.cli.export import listed, progress, split
 from netdef.cli.options import net_options, shape_option, state_options
 from netdef.cli.report import show
 from netdef.data.probe import prober
@@ -45,5 +45,5 @@ def command(
     before, after = report.layers
     click.echo(f"{' and '.join(output)}: {after} layers of {before}")
     if report.removed:
-        click.echo(f"folded: {', '.join(report.removed)}")
+        click.echo(f"folded: {listed(report.removed)}")
     click.echo(f'largest difference: {report.worst.max_rel:.2e} of the largest value, at blob "{report.worst.name}"')

@@ -12,7 +12,7 @@ _SINGLE = Struct("<f")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A learning rate policy, with i the iteration from 0; the first seven are Caffe's (sgd_solver.cpp, GetLearningRate).
+    """A learning rate policy, with i the iteration from 0; the first seven are Caffe's (sgd_solver.cpp).
 
     | kind | rate |
     | --- | --- |

@@ -1,4 +1,4 @@
-"""How does one update change weights and history? Caffe's six rules and AdamW, each in one place, with foreach and fused kernels.
+"""How does one update change weights and history? Caffe's six rules and AdamW, with foreach and fused kernels.
 
 In all of them g is the gradient with weight decay, r the rate (with lr_mult), w the weights, squares and roots are
 element by element, and h the history: the rows that a solver state keeps for each array of weights.

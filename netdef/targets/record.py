@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph import demand_sizes
-from netdef.ir import Blob, Graph, Node
+from netdef.ir import Blob, Graph, Node, ParamSpec
 from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Call, TorchRecorder, Value
 
@@ -62,6 +62,15 @@ def _as_typed(call: Call) -> Call:
     return replace(call, args=tuple(map(typed, call.args)), kwargs=kwargs)
 
 
+def _reshaped(node: Node, specs: tuple[ParamSpec, ...]) -> Iterator[Diagnostic]:
+    """The parameters that a node shares with another shape than its owner's, which a torch module cannot hold."""
+    for spec, param in zip(specs, node.params, strict=True):
+        if spec.shape != param.spec.shape:
+            message = f'"{node.name}" shares "{param.shared_name}" as {spec.shape}, and its owner has {param.spec.shape}'
+            help = "`share_mode: PERMISSIVE` between different shapes cannot be built; make the shapes the same"
+            yield error("ND0902", message, span=node.places.layer, help=help)
+
+
 class _Recorder:
     def __init__(self) -> None:
         self.inputs: list[tuple[Blob, Value]] = []
@@ -77,6 +86,7 @@ class _Recorder:
             self._enter(node.tops)
             return
         specs = layer.params(tuple(blob.shape for blob in node.bottoms))
+        self.found += _reshaped(node, specs)
         g = TorchRecorder(node.id, graph.phase, specs, self._fresh)
         if self.found and not all(blob.shape.ranked for blob in node.bottoms):
             self.values.update((blob.id, Value(self._fresh(node.id))) for blob in node.tops)

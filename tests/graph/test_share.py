@@ -1,6 +1,10 @@
 """Parameters shared by name, their multipliers, and where the gradient flows."""
 
+import pytest
+
+from netdef.diagnostics import NetdefError
 from netdef.graph import Options
+from netdef.targets.torch import build_module
 from tests.graph.compiling import finding, graph
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 } } }\n'
@@ -99,3 +103,12 @@ def test_loss_weights() -> None:
     assert graph(weighted("loss_weight: 0.5")).layers["r"].loss_weights == (0.5,)
     assert graph(weighted("")).layers["r"].loss_weights == (0.0,)
     assert "1 tops and 2 `loss_weight`" in finding(weighted("loss_weight: 1 loss_weight: 2"), "ND0309").message
+
+
+def test_permissive_sharing_of_two_shapes_is_refused_by_torch() -> None:
+    small = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }\n'
+    text = small + fc("a", "x", 'param { name: "w" }', 4) + fc("b", "a", 'param { name: "w" share_mode: PERMISSIVE }', 6)
+    with pytest.raises(NetdefError) as failure:
+        build_module(graph(text))
+    (found,) = failure.value.diagnostics
+    assert (found.code, found.message) == ("ND0902", '"b" shares "w" as 6x4, and its owner has 4x6')

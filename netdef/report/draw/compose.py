@@ -8,7 +8,7 @@ from dataclasses import replace
 from netdef.ir import Blob, Dim, Graph
 from netdef.report.draw.boxes import Box, boxes
 from netdef.report.draw.cards import IN, OUT, Wire, card, item, labels, leaves, wires
-from netdef.report.draw.columns import fold
+from netdef.report.draw.columns import Folded, fold
 from netdef.report.draw.groups import groups
 from netdef.report.draw.kinds import Kind, legend
 from netdef.report.draw.layout import layout
@@ -57,17 +57,7 @@ class _Outside:
         scene = Scene(
             plan.width,
             plan.height,
-            edges=tuple(
-                Edge(
-                    self.makers[link.blob],
-                    link.target,
-                    link.blob,
-                    plan.ways[link],
-                    link.target not in self.modules,
-                    link in plan.elbows,
-                )
-                for link in drawn
-            ),
+            edges=tuple(self._edge(link, plan) for link in drawn),
             labels=tuple(labels(near, plan.ways, self.blobs, alone)),
             cards=tuple(card(box, plan.rects[id]) for id, box in alone.items())
             + tuple(self._repetition(each, plan.rects[each.id]) for each in repeated),
@@ -75,6 +65,10 @@ class _Outside:
         for id, each in self.modules.items():
             scene = _joined(scene, each.scene.moved(plan.rects[id].x, plan.rects[id].y))
         return scene
+
+    def _edge(self, link: Link, plan: Folded) -> Edge:
+        target = "" if link.target in self.modules else link.target
+        return Edge(self.makers[link.blob], target, link.blob, plan.ways[link], link in plan.elbows)
 
     def _item(self, id: str) -> Item:
         if id not in self.modules:

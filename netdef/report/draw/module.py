@@ -24,9 +24,7 @@ class Module:
 
 
 def module(group: Group, boxes: Mapping[str, Box], wires: Sequence[Wire]) -> Module:
-    """A frame around the group's boxes, with a port on the upper border for every blob that comes in, and one on the
-    lower border for every blob that leaves.
-    """
+    """The group's boxes in a frame; ports on the upper border let blobs in, on the lower border out."""
     inside = {id: boxes[id] for id in group.members}
     links = {_link(wire, inside): wire for wire in wires if wire.source in inside or wire.target in inside}
     ids = dict.fromkeys(id for link in links for id in (link.source, link.target))
@@ -40,7 +38,7 @@ def module(group: Group, boxes: Mapping[str, Box], wires: Sequence[Wire]) -> Mod
         frame.rect.width,
         frame.rect.height,
         edges=tuple(
-            Edge(wire.source, link.target.removeprefix(OUT), link.blob, plan.ways[link], link.target in inside)
+            Edge(wire.source, link.target if link.target in inside else "", link.blob, plan.ways[link])
             for link, wire in links.items()
         ),
         labels=tuple(labels(links, plan.ways, {wire.blob.id: wire.blob for wire in wires}, inside)),

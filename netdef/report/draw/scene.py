@@ -50,9 +50,9 @@ class Edge:
     """A blob on its way: through `points`, in curves with upright ends, or in straight lines with round corners.
 
     Attributes:
-        source, target: ids of the boxes (or the names of groups) that it joins.
+        source: id of the box that makes the blob.
+        target: id of the box that reads it; empty where the edge ends at the border of a group.
         blob: the blob's id.
-        arrow: whether it ends at a box.
         elbows: straight lines and corners.
     """
 
@@ -60,8 +60,12 @@ class Edge:
     target: str
     blob: str
     points: tuple[Point, ...]
-    arrow: bool = True
     elbows: bool = False
+
+    @property
+    def arrow(self) -> bool:
+        """Whether it ends at a box."""
+        return self.target != ""
 
 
 @dataclass(frozen=True, slots=True)

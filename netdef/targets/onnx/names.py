@@ -13,7 +13,7 @@ def value_names(graph: Graph) -> dict[str, str]:
     """
     names = {id: id for id in graph.blobs}
     for blob in graph.inputs:
+        names[blob.id] = blob.name
         if blob.id != blob.name and blob.name in names:
-            names[blob.id] = blob.name
             names[blob.name] = f"{blob.name}@{graph.producers[blob.name].id}"
     return names
