@@ -18,7 +18,7 @@ from netdef.schema.read import read_source
 
 
 @click.command("check")
-@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.argument("files", nargs=-1, required=True, type=click.Path(readable=False))
 @state_options
 @shape_option
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)

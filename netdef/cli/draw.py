@@ -23,7 +23,7 @@ def _check_form(ctx: click.Context, param: click.Parameter, path: str) -> str:
 
 
 @click.command("draw")
-@click.argument("net", type=click.Path())
+@click.argument("net", type=click.Path(readable=False))
 @click.option("--output", "-o", required=True, callback=_check_form, help="The picture: .svg, .png or .html.")
 @click.option("--scale", default=2.0, type=click.FloatRange(0.1, 10), show_default=True, help="Of a .png, in pixels.")
 @state_options

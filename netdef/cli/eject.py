@@ -14,12 +14,14 @@ from netdef.ir import Shape
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
 @click.option("--output", "-o", required=True, help="The Python file to write.")
+@click.option("--fold", is_flag=True, help="BatchNorm and Scale into the layers around them; takes --weights.")
 @state_options
 @shape_option
 def command(
     net: str,
     weights: tuple[str, ...],
     output: str,
+    fold: bool,
     phase: str | None,
     level: int,
     stages: tuple[str, ...],
@@ -27,12 +29,15 @@ def command(
 ) -> None:
     """Write NET as a PyTorch module in a file that imports nothing but torch.
 
-    It computes what netdef computes, bit for bit. The weights go beside it, as .safetensors. By default the net is
-    written as it is deployed, with predictions in the place of losses; `--phase TRAIN` gives the one that trains.
+    Without --fold it computes what netdef computes, bit for bit. The weights go beside it, as .safetensors. By
+    default the net is written as it is deployed, with predictions in the place of losses; `--phase TRAIN` gives the
+    one that trains.
     """
+    if fold and not weights:
+        raise click.UsageError("--fold puts layers into weights: it takes --weights")
     from netdef.deploy.eject import eject
 
-    ejected = eject(load_graph(net, phase, level, stages, shapes), output, split(weights))
+    ejected = eject(load_graph(net, phase, level, stages, shapes), output, split(weights), fold=fold)
     show(ejected.warnings)
     if ejected.removed:
         click.echo(f"left out: {', '.join(ejected.removed)}")

@@ -20,7 +20,7 @@ STDIN = "-"
 
 
 @click.command("fmt")
-@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.argument("files", nargs=-1, required=True, type=click.Path(readable=False))
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 if a file is not in style.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
 def command(files: tuple[str, ...], check: bool, diff: bool) -> None:
@@ -83,8 +83,6 @@ def _format(file: str, check: bool, diff: bool, tally: _Tally) -> None:
         raise NetdefError(result.diagnostics)
     formatted = format_document(result.document)
     changed = formatted != source.text
-    tally.changed += changed
-    tally.same += not changed
     if diff:
         _write_stdout(_difference(source, formatted))
     elif check:
@@ -94,6 +92,8 @@ def _format(file: str, check: bool, diff: bool, tally: _Tally) -> None:
         _write_stdout(formatted)
     elif changed:
         write_atomic(file, _encoded(formatted))
+    tally.changed += changed
+    tally.same += not changed
 
 
 def _read(file: str) -> Source:

@@ -17,7 +17,7 @@ from netdef.report.subject import read_subject
 
 
 @click.command("gradcheck")
-@click.argument("net", metavar="NET|SOLVER", type=click.Path())
+@click.argument("net", metavar="NET|SOLVER", type=click.Path(readable=False))
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Rows at most.")
 @click.option(
     "--samples", type=click.IntRange(0), default=8, show_default=True, help="Single values moved, per tensor."

@@ -18,7 +18,7 @@ _RATE = click.FloatRange(0, min_open=True)
 
 
 @click.command("lr-find")
-@click.argument("solver", metavar="SOLVER", type=click.Path())
+@click.argument("solver", metavar="SOLVER", type=click.Path(readable=False))
 @click.option("--from", "low", type=_RATE, default=1e-6, show_default=True, help="The first rate.")
 @click.option("--to", "high", type=_RATE, default=1.0, show_default=True, help="The last rate.")
 @click.option("--iterations", type=click.IntRange(10), default=100, show_default=True, help="How many.")

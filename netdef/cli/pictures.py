@@ -95,7 +95,7 @@ def picture_options(function: _F) -> _F:
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.argument("net", type=click.Path()),
+    click.argument("net", type=click.Path(readable=False)),
     click.argument("images", nargs=-1, required=True),
     click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins."),
     click.option("--mean", metavar="V[,V,V]|FILE", help="Values in the net's order of channels, .binaryproto or .npy."),

@@ -10,7 +10,7 @@ from netdef.report.history import read_histories
 
 
 @click.command("plot")
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path())
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(readable=False))
 @click.option(
     "--output",
     "-o",

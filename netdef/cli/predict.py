@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("predict")
-@click.option("--labels", type=click.Path(), help="A file with the name of each class, one a line.")
+@click.option("--labels", type=click.Path(readable=False), help="A file with the name of each class, one a line.")
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to show for an image.")
 @click.option("--crops", type=click.Choice(["1", "10"]), default="1", help="10: the mean over corners and mirrors.")
 @click.option("--blob", help="The output with the scores, where there are several.")

@@ -16,7 +16,7 @@ _THOUSAND = 1000
 
 
 @click.command("summary")
-@click.argument("net", type=click.Path())
+@click.argument("net", type=click.Path(readable=False))
 @state_options
 @shape_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)

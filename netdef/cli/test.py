@@ -26,8 +26,8 @@ _DEFAULT_ITERATIONS = 50
 
 
 @click.command("test")
-@click.argument("file", metavar="NET", required=False, type=click.Path())
-@click.option("--model", "-model", "named", type=click.Path(), help="NET, in Caffe's spelling.")
+@click.argument("file", metavar="NET", required=False, type=click.Path(readable=False))
+@click.option("--model", "-model", "named", type=click.Path(readable=False), help="NET, in Caffe's spelling.")
 @click.option("--weights", "-weights", multiple=True, help="Trained weights: a file, or several with commas.")
 @click.option("--iterations", "-iterations", type=click.IntRange(1), help="Batches. Default: the solver's, or 50.")
 @click.option("--gpu", "-gpu", help="The number of a GPU. Default: the processor, or what the solver says.")

@@ -18,15 +18,15 @@ from netdef.ir import Shape
 from netdef.report.subject import Subject, read_subject
 from netdef.report.timing import LayerTime, Timing, time_net
 from netdef.solver import device as devices
-from netdef.solver.running import Style
+from netdef.solver.style import Style
 
 _DEFAULT_ITERATIONS = 50
 """As in Caffe."""
 
 
 @click.command("time")
-@click.argument("file", metavar="NET|SOLVER", required=False, type=click.Path())
-@click.option("--model", "-model", "named", type=click.Path(), help="NET, in Caffe's spelling.")
+@click.argument("file", metavar="NET|SOLVER", required=False, type=click.Path(readable=False))
+@click.option("--model", "-model", "named", type=click.Path(readable=False), help="NET, in Caffe's spelling.")
 @click.option(
     "--iterations",
     "-iterations",
@@ -72,7 +72,7 @@ def _time(subject: Subject, iterations: int, gpu: int | None) -> Timing:
     if note:
         click.echo(note.replace("training", "timing"), err=True)
     devices.set_up(subject.config, device)
-    style = Style(device, subject.config.channels_last, subject.config.precision)
+    style = Style.of(subject.config, device)
     with _telling() as tell:
         return time_net(subject.graph, style, iterations=iterations, base_dir=Path(subject.path).parent, tell=tell)
 

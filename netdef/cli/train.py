@@ -23,10 +23,10 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
 
 @click.command("train")
-@click.argument("file", metavar="SOLVER", required=False, type=click.Path())
-@click.option("--solver", "-solver", "named", type=click.Path(), help="SOLVER, in Caffe's spelling.")
+@click.argument("file", metavar="SOLVER", required=False, type=click.Path(readable=False))
+@click.option("--solver", "-solver", "named", type=click.Path(readable=False), help="SOLVER, in Caffe's spelling.")
 @click.option("--weights", "-weights", multiple=True, help="Weights to begin from: a file, or several with commas.")
-@click.option("--snapshot", "-snapshot", type=click.Path(), help="A .solverstate to go on from.")
+@click.option("--snapshot", "-snapshot", type=click.Path(readable=False), help="A .solverstate to go on from.")
 @click.option("--resume", type=click.Choice(["auto"]), help="Go on from the newest snapshot, if there is one.")
 @click.option("--gpu", "-gpu", help="The number of a GPU, or `all`. Default: what the solver says.")
 @click.option("--iterations", "-iterations", type=click.IntRange(0), help="Train to this iteration, not `max_iter`.")

@@ -10,7 +10,7 @@ import click
 from netdef.cli.report import show
 from netdef.diagnostics import NetdefError, has_errors
 from netdef.files import write_atomic
-from netdef.schema.kind import kind_of
+from netdef.schema import kind
 from netdef.schema.read import read_source
 from netdef.schema.upgrade import Upgraded, upgrade_inputs, upgrade_net, upgrade_solver
 from netdef.text import format_document, parse
@@ -20,7 +20,7 @@ _HEAD_BYTES = 1 << 16
 
 
 @click.command("upgrade")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
 @click.option("-o", "--output", type=click.Path(), help="Where to write; standard output by default, for a text.")
 @click.option("-i", "--in-place", is_flag=True, help="Write over FILE.")
 def command(file: str, output: str | None, in_place: bool) -> None:
@@ -70,7 +70,7 @@ def _upgrade_text(file: str, target: str | None) -> None:
 
 def _upgraded(document: Document) -> Document:
     """The tree in today's schema; what stands in the way is an error, what is left out a warning."""
-    if kind_of(document) == "solver":
+    if kind.kind_of(document) == "solver":
         return _settled(upgrade_solver(document))
     return upgrade_inputs(_settled(upgrade_net(document)))
 
@@ -83,8 +83,10 @@ def _settled(outcome: Upgraded) -> Document:
 
 
 def _upgrade_weights(file: str, target: str | None) -> None:
-    from netdef.weights.upgrade import upgrade_weights  # brings numpy
+    from netdef.weights import kind_of  # brings numpy
+    from netdef.weights.upgrade import upgrade_weights
 
+    kind_of(file)  # refuses what is nothing that netdef knows
     if target is None:
         raise click.UsageError(f"{file} holds weights; say with -o or -i where they are to be written")
     upgraded = upgrade_weights(file, target)

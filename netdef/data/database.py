@@ -85,6 +85,8 @@ def open_database(path: Path, backend: Backend) -> Database:
 def _check_kind(path: Path, backend: Backend) -> None:
     if not path.is_dir():
         raise BadData("ND0502", f"{path}: {backend} databases are folders, and this is a file")
+    if not os.access(path, os.X_OK):
+        raise BadData("ND0502", f"{path}: no permission to look into this folder")
     is_lmdb, is_leveldb = (path / "data.mdb").exists(), (path / "CURRENT").exists()
     if backend == "LMDB" and not is_lmdb:
         if is_leveldb:

@@ -34,6 +34,6 @@ def missing(path: str, base_dir: Path | None, what: str) -> BadData:
 
 def _exists(place: Path) -> bool:
     try:
-        return place.exists()
+        return place.is_file() or place.is_dir()  # a device has no end
     except (OSError, ValueError):  # a name too long for the system, or with a null character
         return False

@@ -31,6 +31,39 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """Whole batches shared out: of every `count` one process takes each `world`-th, from its `rank` on."""
+
+    count: int = 1
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def own(self) -> int:
+        """How many of `count` batches are this process's."""
+        return len(range(self.rank, self.count, self.world))
+
+    def number(self, own: int) -> int:
+        """The number among all batches of this process's batch number `own`."""
+        if self.world == 1:
+            return own
+        rounds, place = divmod(own, self.own)
+        return rounds * self.count + self.rank + place * self.world
+
+    def position(self, own: int) -> int:
+        """Where all processes together stand when this one has taken `own` batches of rounds that are complete."""
+        return own if self.world == 1 else own // max(self.own, 1) * self.count
+
+    def taken(self, position: int) -> int:
+        """How many batches this process has taken where all together stand at `position`."""
+        return position if self.world == 1 else position // self.count * self.own
+
+
+WHOLE, ONE = Shard(), Turns()
+"""What a run in one process takes: every row of every batch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """Which batch to make.
 

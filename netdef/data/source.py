@@ -13,7 +13,7 @@ from netdef.data.batch import Floats, Images, Top
 from netdef.data.dummy import DummyReader
 from netdef.data.faults import BadData, reported
 from netdef.data.memory import MemoryReader
-from netdef.data.reader import Labels, Reader, Shard, Ticket, Work
+from netdef.data.reader import Labels, Reader, Shard, Ticket, Turns, Work
 from netdef.diagnostics import Span
 from netdef.ir import Phase
 from netdef.layers.base import Layer
@@ -34,6 +34,8 @@ class BatchSource:
     """
 
     readable_ahead = True
+    turns = Turns()
+    """Which of the batches are this process's, where whole batches are shared out; set before the first."""
 
     def __init__(self, reader: Reader, *, name: str, seed: int, shard: Shard, span: Span | None) -> None:
         self.name, self.shard = name, shard
@@ -64,7 +66,7 @@ class BatchSource:
     def fetch(self, number: int) -> Work:
         """What makes batch `number`, counted from 0: for the Loader. One thread at a time may call this."""
         with reported(self.name, self._span):
-            work = self._reader.fetch(Ticket(number, self._seed, self.shard))
+            work = self._reader.fetch(Ticket(self.turns.number(number), self._seed, self.shard))
         return partial(self._run, work)
 
     def state(self) -> State:

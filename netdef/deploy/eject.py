@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import fx
+
+from netdef.deploy.folding import folded_and_proven
 from netdef.diagnostics import Diagnostic, RunError, error, warning
 from netdef.files import write_atomic
 from netdef.graph.deploy import deploy, removed
@@ -36,36 +39,59 @@ class Ejected:
     warnings: tuple[Diagnostic, ...]
 
 
-def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = ()) -> Ejected:
+def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold: bool = False) -> Ejected:
     """Write the source to `path`, and the weights, named as in its ``state_dict``, to the same with .safetensors.
 
-    A net of phase TEST is brought into its deploy form; one of phase TRAIN stays as it is, with its losses.
+    A net of phase TEST is brought into its deploy form, and with `fold` its BatchNorm, Scale and Bias layers go into
+    those around them (which takes weights); one of phase TRAIN stays as it is, with its losses.
 
     Raises:
         NetdefError: a layer cannot stand alone (ND0902, ND0930), or weights do not fit (ND06xx).
-        RunError: a file cannot be written (ND0601, ND0914).
+        RunError: a file cannot be written (ND0601, ND0914), or the folded net parts from the net (ND0931).
     """
-    graph = net if net.phase == "TRAIN" else deploy(net)
+    deployed = net if net.phase == "TRAIN" else deploy(net)
     target = Path(path)
     beside = target.with_suffix(".safetensors") if weights else None
-    text = write_source(graph, weights=beside.name if beside else "")
-    warnings = _write_weights(graph, beside, weights) if beside else ()
+    if beside:
+        graph, warnings = _write_weights(deployed, beside, weights, fold)
+        _write(target, write_source(graph, weights=beside.name))
+    else:
+        warnings = ()
+        _write(target, write_source(deployed))
+    return Ejected(target, beside, tuple(node.id for node in removed(net, deployed)), warnings)
+
+
+def _write(target: Path, text: str) -> None:
     try:
         write_atomic(target, text)
     except OSError as fault:
         raise RunError([error("ND0914", f"{target} cannot be written: {fault.strerror or fault}")]) from fault
-    return Ejected(target, beside, tuple(node.id for node in removed(net, graph)), warnings)
 
 
-def _write_weights(graph: Graph, path: Path, weights: Sequence[PathLike]) -> tuple[Diagnostic, ...]:
-    module = build_module(graph)
+def _write_weights(
+    graph: Graph, path: Path, weights: Sequence[PathLike], fold: bool
+) -> tuple[Graph, tuple[Diagnostic, ...]]:
+    """Write the weights; returns the graph that they are for, and what is dubious about them."""
+    module, warnings = _loaded(graph, weights)
+    if fold:
+        folded = folded_and_proven(graph, module)
+        graph, module = folded.graph, folded.module
+    write_safetensors(path, _layers(graph, module), net_name=graph.name)
+    return graph, warnings
+
+
+def _loaded(graph: Graph, weights: Sequence[PathLike]) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
+    module = build_module(graph, outputs=[*graph.blobs])
     report = match(net_layers(graph), [read_weights(file) for file in weights], shared=shared_blobs(graph))
     load_arrays(module, graph, report.arrays)
+    return module, (*report.warnings, *_missing(report.left))
+
+
+def _layers(graph: Graph, module: fx.GraphModule) -> Iterator[LayerWeights]:
     names = module_names(graph)
-    blobs = zip(graph.nodes, layer_blobs(module, graph), strict=True)
-    layers = (LayerWeights(names[node.id], held.type, held.blobs, keys=_keys(node)) for node, held in blobs)
-    write_safetensors(path, (layer for layer in layers if layer.blobs), net_name=graph.name)
-    return (*report.warnings, *_missing(report.left))
+    for node, held in zip(graph.nodes, layer_blobs(module, graph), strict=True):
+        if held.blobs:
+            yield LayerWeights(names[node.id], held.type, held.blobs, keys=_keys(node))
 
 
 def _keys(node: Node) -> tuple[str, ...]:

@@ -62,36 +62,48 @@ def fold_files(
     graph = deploy(net)
     step("reading weights")
     module, warnings = torch_twin(graph, weights, seed)
-    step("folding")
-    folded = fold(graph, {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()})
-    twin = folded_twin(folded)
-    step("comparing")
-    worst = _prove(graph, module, folded.graph, twin, seed)
+    step("folding and comparing")
+    found = folded_and_proven(graph, module, seed)
     step("saving")
-    write_weights(weights_path, _layers(twin, folded.graph), net_name=graph.name)
-    _write(prototxt_path, prototxt(folded.graph, messages))
-    return FoldReport((len(graph.nodes), len(folded.graph.nodes)), folded.removed, worst, warnings)
+    write_weights(weights_path, _layers(found.module, found.graph), net_name=graph.name)
+    _write(prototxt_path, prototxt(found.graph, messages))
+    return FoldReport((len(graph.nodes), len(found.graph.nodes)), found.removed, found.worst, warnings)
 
 
-def folded_twin(folded: Folded) -> fx.GraphModule:
-    """The folded graph's torch module, which gives every blob."""
+@dataclass(frozen=True, slots=True)
+class FoldedModule:
+    """A folded graph, the module that gives all of its blobs, what is gone, and the blob that is furthest off."""
+
+    graph: Graph
+    module: fx.GraphModule
+    removed: tuple[str, ...]
+    worst: BlobError
+
+
+def folded_and_proven(graph: Graph, module: fx.GraphModule, seed: int = 0) -> FoldedModule:
+    """Fold a graph with the parameters of its module, which must give every blob, and compare both on random input.
+
+    Raises:
+        RunError: they part (ND0931).
+    """
+    folded = fold(graph, {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()})
+    twin = _twin(folded)
+    feed = trial(graph, {blob.id: blob.shape for blob in graph.inputs}, 1, seed)
+    before, after = run_torch(module, feed), run_torch(twin, feed)
+    errors = with_rounding(module, [feed], tuple(compare(folded.graph, before, after)))
+    far = [blob for blob in errors if not blob.max_rel <= allowed(blob)]
+    if far:
+        message = f'the folded net parts from the net at blob "{far[0].name}": relative error {far[0].max_rel:.3g}'
+        raise RunError([error("ND0931", message, help="nothing was written")])
+    return FoldedModule(folded.graph, twin, folded.removed, max(errors, key=lambda blob: blob.max_rel))
+
+
+def _twin(folded: Folded) -> fx.GraphModule:
     module = build_module(folded.graph, outputs=[*folded.graph.blobs])
     with torch.no_grad():
         for id, tensor in tensors(module, folded.graph).items():
             tensor.copy_(torch.from_numpy(folded.arrays[id]))
     return module
-
-
-def _prove(graph: Graph, module: fx.GraphModule, folded: Graph, twin: fx.GraphModule, seed: int) -> BlobError:
-    """The largest difference of a blob that both nets have, on random input."""
-    feed = trial(graph, {blob.id: blob.shape for blob in graph.inputs}, 1, seed)
-    before, after = run_torch(module, feed), run_torch(twin, feed)
-    errors = with_rounding(module, [feed], tuple(compare(folded, before, after)))
-    far = [blob for blob in errors if not blob.max_rel <= allowed(blob)]
-    if far:
-        message = f'the folded net parts from the net at blob "{far[0].name}": relative error {far[0].max_rel:.3g}'
-        raise RunError([error("ND0931", message, help="nothing was written")])
-    return max(errors, key=lambda blob: blob.max_rel)
 
 
 def _layers(twin: fx.GraphModule, graph: Graph) -> Iterator[LayerWeights]:

@@ -69,7 +69,8 @@ def _mean(values: Array) -> Array:
 def best(scores: Array, labels: Sequence[str], top: int) -> tuple[Guess, ...]:
     """The classes with the highest scores, best first; of equal ones the first.
 
-    NetdefError: ND0954 there is not one score for each class, ND0956 there are not as many labels as classes.
+    NetdefError: ND0954 there is not one score for each class, ND0956 there are not as many labels as classes, ND0959 a
+    score is NaN.
     """
     flat = scores.reshape(-1)
     if flat.size != max(scores.shape, default=1):
@@ -78,6 +79,9 @@ def best(scores: Array, labels: Sequence[str], top: int) -> tuple[Guess, ...]:
         raise NetdefError([error("ND0954", f"the net gives {shape} for an image: no scores of classes", help=help)])
     if labels and len(labels) != flat.size:
         raise NetdefError([error("ND0956", f"{len(labels):,} labels for {flat.size:,} classes")])
+    if np.isnan(flat).any():
+        help = "look for NaN with `netdef weights show`; without --weights the statistics of BatchNorm are zero"
+        raise NetdefError([error("ND0959", "the net's scores are NaN: its weights are broken", help=help)])
     order = np.argsort(-flat, kind="stable")[:top]
     return tuple(Guess(int(i), labels[i] if labels else "", float(flat[i])) for i in order)
 

@@ -95,7 +95,7 @@ def open_net(graph: Graph, weights: Sequence[PathLike], blobs: Sequence[str] = (
     if backend == "onnx":
         arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, net).items()}
         session = open_session(emit(net, arrays, opset=DEFAULT_OPSET, batch=batch), gpu=True)
-        return replace(_onnx_runner(session, graph.name), warnings=warnings)
+        return replace(_renamed(_onnx_runner(session, graph.name), net), warnings=warnings)
     engine = f"torch on {torch.cuda.get_device_name()}" if gpu else "torch on the CPU"
     (name,) = module.meta["inputs"].values()
     return Runner(channels_first, batch, tuple(wanted), engine, _torch_forward(module, name, gpu), warnings)
@@ -113,6 +113,17 @@ def _torch_forward(module: torch.nn.Module, name: str, gpu: bool) -> Callable[[F
             raise RunError([error("ND0957", message, help="try a smaller --batch")]) from fault
 
     return forward
+
+
+def _renamed(runner: Runner, net: Graph) -> Runner:
+    """The runner of a net's own model, its outputs called as the net calls them."""
+    names = {blob.id: name for blob, name in zip(net.outputs, runner.outputs, strict=True)}
+
+    def forward(rows: Floats) -> Mapping[str, Array]:
+        found = runner.forward(rows)
+        return {id: found[name] for id, name in names.items()}
+
+    return replace(runner, outputs=tuple(names), forward=forward)
 
 
 def _onnx_runner(session: Session, name: str) -> Runner:
@@ -139,7 +150,8 @@ def _image_input(net: Graph) -> tuple[int, int, int]:
     (blob,) = net.inputs
     span = net.producers[blob.id].places.layer
     dims = blob.shape.dims or ()
-    help = f"say it: --shape {blob.name}=1x3x224x224"
+    rows = dims[0] if dims and dims[0] else 1
+    help = f"say it: --shape {blob.name}={rows}x3x224x224; --resize and --mean V,V,V tell it too"
     try:
         return _image_sizes(dims, f'net "{net.name}": input "{blob.name}"', help)
     except NetdefError as refusal:

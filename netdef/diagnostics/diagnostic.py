@@ -66,6 +66,9 @@ class Diagnostic:
     fix: Fix | None = None
 
 
+_MAX_TEXT = 2000
+
+
 def error(
     code: str,
     message: str,
@@ -77,7 +80,7 @@ def error(
     fix: Fix | None = None,
 ) -> Diagnostic:
     """A diagnostic that stops the work after the stage that found it."""
-    return Diagnostic(Severity.ERROR, code, message, span, label, labels, _lines(help), fix)
+    return Diagnostic(Severity.ERROR, code, _short(message), span, _short(label), labels, _lines(help), fix)
 
 
 def warning(
@@ -91,7 +94,7 @@ def warning(
     fix: Fix | None = None,
 ) -> Diagnostic:
     """A diagnostic of something dubious that Caffe would accept."""
-    return Diagnostic(Severity.WARNING, code, message, span, label, labels, _lines(help), fix)
+    return Diagnostic(Severity.WARNING, code, _short(message), span, _short(label), labels, _lines(help), fix)
 
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
@@ -101,8 +104,16 @@ def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
 
 def _lines(help: str | tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(help, str):
-        return (help,) if help else ()
-    return help
+        return (_short(help),) if help else ()
+    return tuple(map(_short, help))
+
+
+def _short(text: str) -> str:
+    """The text without its middle where it is beyond reading: a name of ten megabytes is not repeated in full."""
+    if len(text) <= _MAX_TEXT:
+        return text
+    half = _MAX_TEXT // 2
+    return f"{text[:half]} … {text[-half:]}"
 
 
 class NetdefError(Exception):

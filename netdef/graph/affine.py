@@ -67,11 +67,10 @@ def _batch_norm(node: Node, held: list[Array]) -> Affine | None:
 def behind(node: Node, weight: Array, bias: Array, done: Affine) -> tuple[Array, Array] | None:
     """Weight and bias of a layer that does its work and then `done`; None where none can."""
     layer = cast(Any, node.layer)
-    outputs = int(layer.num_output)
-    scale, shift = (np.broadcast_to(values, (outputs,)) for values in (done.scale, done.shift))
     axis = canonical(layer.axis, node.bottoms[0].shape)
     if done.axis not in (None, axis):
         return None
+    scale, shift = (np.broadcast_to(values, (layer.num_output,)) for values in (done.scale, done.shift))
     if node.type == "Deconvolution":
         grouped = weight.reshape(layer.group, -1, *weight.shape[1:])
         factors = scale.reshape(layer.group, 1, -1, *[1] * (weight.ndim - 2))

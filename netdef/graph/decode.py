@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import ClassVar, Self
 
-from netdef.diagnostics import Label, error, warning
+from netdef.diagnostics import Edit, Fix, Label, Span, error, warning
 from netdef.graph.draft import Draft, Written
 from netdef.ir import UNKNOWN, Shape
 from netdef.layers import Arity, Block, Layer, registry
 from netdef.layers.base import at_least
 from netdef.schema.dialects import fork_of_type
-from netdef.schema.suggest import nearest
+from netdef.schema.suggest import certain, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def _reject_type(draft: Draft, written: Written) -> None:
         message = f'layer "{written.message.name}" has no type'
         draft.found.append(error("ND0301", message, span=where.span, help='add `type: "Convolution"`, for example'))
         return
-    draft.found.append(error("ND0301", f'unknown layer type "{name}"', span=where.field("type"), help=_advice(name)))
+    span, what = where.field("type"), f'unknown layer type "{name}"'
+    draft.found.append(error("ND0301", what, span=span, help=_advice(name), fix=_mended(name, span)))
 
 
 def _advice(name: str) -> str:
@@ -74,6 +75,12 @@ def _advice(name: str) -> str:
         return f"this type is of {fork}; BVLC Caffe has none of that name"
     known = nearest(name, registry())
     return f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
+
+
+def _mended(name: str, span: Span) -> Fix | None:
+    """The type that was meant without doubt; what a fork has is no slip of the pen."""
+    known = None if fork_of_type(name) else certain(name, registry())
+    return Fix(f'write "{known}"', (Edit(span, f'"{known}"'),)) if known else None
 
 
 def _ids(draft: Draft) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 from netdef.ir import SCALAR, Dim, Shape, agree
 from netdef.layers.axes import canonical
+from netdef.layers.balance import PLAIN, Balance, refuse_balance
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, between, exactly, layer
 from netdef.layers.block import Block
 from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
@@ -52,9 +53,11 @@ class Counting:
     normalization: Normalization = "VALID"
 
     @classmethod
-    def decode(cls, block: Block, default: Normalization) -> Self:
-        """Read `loss_param` (source: Caffe's softmax_loss_layer.cpp, LayerSetUp)."""
+    def decode(cls, block: Block, default: Normalization, *, balanced: bool = False) -> Self:
+        """Read `loss_param` (source: Caffe's softmax_loss_layer.cpp, LayerSetUp), but for what is Balance's."""
         m = block.message
+        if not balanced:
+            refuse_balance(block)
         ignore = int(m.ignore_label) if block.has("ignore_label") else None
         if block.has("normalization"):
             return cls(ignore, cast(Normalization, block.enum("normalization")))
@@ -70,30 +73,38 @@ class SoftmaxWithLoss(Loss):
 
     Unlike torch's cross_entropy: labels come as floats, the normaliser has four modes and is at least 1, and the
     probability is taken as FLT_MIN where it is smaller (the gradient does not know of that).
-    Source: Caffe's softmax_loss_layer.cpp.
+    Source: Caffe's softmax_loss_layer.cpp. With `label_smoothing` or `class_weight`, which Caffe lacks, it is torch's.
     """
 
     num_tops: ClassVar[Arity] = between(1, 2)
     axis: int
     counting: Counting
     count: int = 1
+    balance: Balance = PLAIN
 
     @classmethod
     def decode(cls, block: Block) -> Self:
         """Read `softmax_param` and `loss_param`."""
-        counting = Counting.decode(block.sub("loss_param"), "VALID")
-        return cls(block.message.softmax_param.axis, counting, block.num_tops)
+        loss = block.sub("loss_param")
+        counting = Counting.decode(loss, "VALID", balanced=True)
+        return cls(block.message.softmax_param.axis, counting, block.num_tops, Balance.decode(loss))
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """A scalar, and the scores' shape for the probabilities."""
         match_labels(bottoms[0], bottoms[1], self.axis)
         _same_batch(bottoms)
+        self.balance.check(bottoms[0], self.axis)
         return (SCALAR, bottoms[0])[: self.count]
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
-        """`netdef.nn.softmax_loss`."""
+        """`netdef.nn.softmax_loss`, or `balanced_softmax_loss`."""
         x, labels = bottoms
-        loss = g.netdef.softmax_loss(x, labels, self.axis, self.counting.ignore_label, self.counting.normalization)
+        args: tuple[Any, ...] = (x, labels, self.axis, self.counting.ignore_label, self.counting.normalization)
+        if self.balance.is_plain:
+            loss = g.netdef.softmax_loss(*args)
+        else:
+            weights = g.netdef.ClassWeights(self.balance.class_weight)() if self.balance.class_weight else None
+            loss = g.netdef.balanced_softmax_loss(*args, self.balance.label_smoothing, weights)
         return _with_probabilities(g, loss, x, self.axis, self.count)
 
 

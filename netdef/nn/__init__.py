@@ -3,10 +3,12 @@
 from netdef.nn.activation import above
 from netdef.nn.affine import scale, shift
 from netdef.nn.arithmetic import constant_like, larger
+from netdef.nn.class_weights import ClassWeights
 from netdef.nn.convolution import embed, im2col
 from netdef.nn.infogain import InfogainMatrix
 from netdef.nn.loss import (
     LabelError,
+    balanced_softmax_loss,
     contrastive_loss,
     euclidean_loss,
     hinge_loss,
@@ -36,6 +38,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNorm",
+    "ClassWeights",
     "Hdf5Writer",
     "InfogainMatrix",
     "LabelError",
@@ -44,6 +47,7 @@ __all__ = [
     "accuracy",
     "arg_max",
     "avg_pool2d",
+    "balanced_softmax_loss",
     "batch_reindex",
     "chosen_rows",
     "class_accuracy",

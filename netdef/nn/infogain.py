@@ -45,6 +45,8 @@ class InfogainMatrix(nn.Module):
 
 def _read(source: str) -> Tensor:
     blob = weights_pb2.BlobProto()
+    if not Path(source).is_file():
+        raise NetdefError([error("ND0465", f'the infogain matrix "{source}" is not there, or no file')])
     try:
         blob.ParseFromString(Path(source).read_bytes())
     except OSError as e:

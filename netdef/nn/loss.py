@@ -55,6 +55,50 @@ def softmax_loss(
     )
 
 
+def balanced_softmax_loss(
+    x: Tensor,
+    labels: Tensor,
+    axis: int = 1,
+    ignore_label: int | None = None,
+    normalization: Normalization = "VALID",
+    label_smoothing: float = 0.0,
+    class_weight: Tensor | None = None,
+) -> Tensor:
+    """`softmax_loss` with a smoothed target, and classes of unequal weight.
+
+    With e the smoothing, w the weights and p = softmax(x), a label y costs
+    ``-(1 - e) w[y] log(p[y]) - e / C * sum(w log(p))``. torch's cross_entropy with reduction="mean" is the same where
+    the normalization is VALID.
+
+    Args:
+        x: scores (…, C, …) with the classes on `axis`.
+        labels: as in `softmax_loss`.
+        axis: the axis of the classes.
+        ignore_label: labels of this value count for nothing.
+        normalization: as in `softmax_loss`; but with weights, VALID divides by the sum of w[y].
+        label_smoothing: e, from 0 to 1.
+        class_weight: w (C); None for 1 each.
+
+    Raises:
+        LabelError: a label is outside 0 … C - 1.
+
+    Source: Szegedy et al. 2016, section 7, for the smoothing.
+    """
+    x = _full(x)
+    axis %= x.dim()
+    classes = x.shape[axis]
+    scores = x.movedim(axis, -1).reshape(-1, classes)
+    target = _targets(labels, classes, ignore_label).flatten()
+    ignored = NO_LABEL if ignore_label is None else ignore_label
+    losses = F.cross_entropy(
+        scores, target, class_weight, ignore_index=ignored, reduction="none", label_smoothing=label_smoothing
+    )
+    valid = None if ignore_label is None else target != ignore_label
+    if class_weight is not None and normalization == "VALID":
+        return losses.sum() / _total_weight(class_weight, target, valid)
+    return losses.sum() / _normaliser(normalization, prod(x.shape[:axis]), target.numel(), valid)
+
+
 def sigmoid_cross_entropy_loss(
     x: Tensor, target: Tensor, ignore_label: int | None = None, normalization: Normalization = "BATCH_SIZE"
 ) -> Tensor:
@@ -211,6 +255,15 @@ def _normaliser(normalization: Normalization, batch: int, count: int, valid: Ten
     if normalization == "VALID" and valid is not None:
         return valid.sum().clamp(min=1)
     return {"FULL": max(count, 1), "VALID": max(count, 1), "BATCH_SIZE": max(batch, 1), "NONE": 1}[normalization]
+
+
+def _total_weight(class_weight: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """The sum of the weights of the labels that count; 1 where nothing counts."""
+    if valid is None:
+        total = class_weight[target].sum()
+    else:
+        total = torch.where(valid, class_weight[torch.where(valid, target, 0)], 0.0).sum()
+    return torch.where(total > 0, total, 1.0)
 
 
 def _may_look(x: Tensor) -> bool:

@@ -13,9 +13,11 @@ class BatchNorm(nn.Module):
     """``(x - mean) / sqrt(variance + eps)`` for each channel; x is ``N x C x ...``, or has one axis and is one channel.
 
     Buffers: `mean` and `variance` (C) are decaying sums, `factor` (1) tells how much they hold. Without
-    `use_global_stats` each forward uses the batch's statistics, and adds them:
+    `use_global_stats` each forward uses the batch's statistics, and adds them while it is `counting`:
     ``sum = fraction * sum + batch's``, the variance times m / (m - 1), m values a channel.
     """
+
+    counting = True
 
     mean: Tensor
     variance: Tensor
@@ -43,7 +45,8 @@ class BatchNorm(nn.Module):
         # With a momentum of 1 torch leaves in these just what Caffe counts: the mean, and the unbiased variance.
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
         y = torch.batch_norm(x, weight, bias, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
-        self._count(mean, variance, x.numel() // x.shape[1])
+        if self.counting:
+            self._count(mean, variance, x.numel() // x.shape[1])
         return y
 
     @torch.no_grad()

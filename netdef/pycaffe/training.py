@@ -22,7 +22,8 @@ from netdef.solver.nets import net_path
 from netdef.solver.optimizer import CaffeOptimizer, Learnable
 from netdef.solver.randomness import Randomness
 from netdef.solver.run import RULES, Run
-from netdef.solver.running import RunningNet, Style
+from netdef.solver.running import RunningNet
+from netdef.solver.style import Style
 from netdef.solver.snapshot import Place
 from netdef.targets.torch import tensors
 

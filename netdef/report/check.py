@@ -39,29 +39,42 @@ def check_source(source: Source, options: Options) -> Findings:
     """Check a text that was read already."""
     if kind_of(parse(source).document) == "solver":
         return _check_solver(source, options)
-    options = replace(options, path=source.name, probe=prober(source.name))
-    checked = check(source, options)
+    return _check_net(source, options)
+
+
+def _check_net(source: Source, options: Options) -> Findings:
+    checked = check(source, replace(options, path=source.name, probe=prober(source.name)))
     return Findings(checked.diagnostics, checked.graphs)
 
 
 def _check_solver(source: Source, options: Options) -> Findings:
     bound = read_message(source, pb.SolverParameter)
     found = list(bound.diagnostics)
-    if has_errors(found):
-        return Findings(tuple(found))
-    config = SolverConfig.decode(bound.message, bound.where, found, path=source.name)
+    config = None
+    if not has_errors(found):
+        config = SolverConfig.decode(bound.message, bound.where, found, path=source.name)
     graphs: list[Graph] = []
-    for choice in _distinct(config):
-        findings = _check_choice(choice, bound, source, options)
+    for findings in _check_nets(config, bound, source, options):
         found += (diagnostic for diagnostic in findings.diagnostics if diagnostic not in found)
         graphs += findings.graphs
     return Findings(tuple(found), tuple(graphs))
 
 
-def _distinct(config: SolverConfig | None) -> Iterator[NetChoice]:
-    """The nets of a solver, those that differ in their number of batches alone once."""
-    if config is None:
+def _check_nets(
+    config: SolverConfig | None, bound: Bound[pb.SolverParameter], solver: Source, options: Options
+) -> Iterator[Findings]:
+    """The nets as the solver trains and tests them; where it is wrong itself, the files it names, as they are."""
+    if config is not None:
+        for choice in _distinct(config):
+            yield _check_choice(choice, bound, solver, options)
         return
+    message = bound.message
+    for path in dict.fromkeys(path for path in (message.net, message.train_net, *message.test_net) if path):
+        yield _check_named(path, bound, solver, options)
+
+
+def _distinct(config: SolverConfig) -> Iterator[NetChoice]:
+    """The nets of a solver, those that differ in their number of batches alone once."""
     seen: list[NetChoice] = []
     for choice in (config.train, *config.tests):
         plain = replace(choice, num_batches=0)
@@ -76,10 +89,17 @@ def _check_choice(choice: NetChoice, bound: Bound[pb.SolverParameter], solver: S
         options = replace(options, path=solver.name, probe=prober(solver.name))
         checked = check_bound(Bound(choice.message, choice.where), options)
         return Findings(checked.diagnostics, checked.graphs)
-    place = find(choice.path, Path(solver.name).parent)
+    return _check_named(choice.path, bound, solver, options)
+
+
+def _check_named(path: str, bound: Bound[pb.SolverParameter], solver: Source, options: Options) -> Findings:
+    place = find(path, Path(solver.name).parent)
     if place is None:
-        return Findings((_missing(choice.path, bound),))
-    return check_file(str(place), options)
+        return Findings((_missing(path, bound),))
+    try:
+        return _check_net(read_source(place), options)
+    except NetdefError as failure:
+        return Findings(failure.diagnostics)
 
 
 def _missing(path: str, bound: Bound[pb.SolverParameter]) -> Diagnostic:

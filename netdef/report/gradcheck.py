@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from netdef.ir import Graph
 from netdef.nn.recurrent import Recurrent
@@ -20,6 +21,8 @@ Tops = Mapping[str, Tensor]
 Direction = Tensor | int
 """A direction over all values of a tensor, or the place of the single value that moves."""
 
+IN_ONE_GO = "in one go"
+"""What stands in the place of a layer's name for the net as a whole."""
 _STEP = 1e-5
 """How far a value is moved, relative to the size of its tensor's values."""
 _FINER = 1e-2
@@ -77,7 +80,8 @@ class Slope:
     def error(self, tolerance: float) -> float:
         """The relative difference; it passes the tolerance only where it passes what rounding makes, too."""
         largest = max(abs(self.numeric), abs(self.analytic)) + self.noise / tolerance
-        return abs(self.numeric - self.analytic) / largest if largest else 0.0
+        error = abs(self.numeric - self.analytic) / largest if largest else 0.0
+        return error if isfinite(error) else inf
 
 
 def check_gradients(
@@ -104,10 +108,34 @@ def check_gradients(
         values.update({id: value.detach().contiguous() for id, value in lab.tops().items()})
         for name, tensor in _learning(step):
             yield lab.check(name, tensor, samples, _NOT_EXACT.get(step.node.type, tolerance))
+    yield from _in_one_go(graph, module, values, generator, samples, tolerance)
+
+
+def _in_one_go(
+    graph: Graph,
+    module: fx.GraphModule,
+    values: Mapping[str, Tensor],
+    generator: torch.Generator,
+    samples: int,
+    tolerance: float,
+) -> Iterator[Check]:
+    """The whole net as it trains, layers fused: the gradient of its first parameters comes through all of it."""
+    node = replace(
+        graph.nodes[-1], id=IN_ONE_GO, bottoms=graph.inputs, tops=graph.outputs, propagate=(False,) * len(graph.inputs)
+    )
+    step = Step(node, module, tuple(module.meta["inputs"][blob.id] for blob in graph.inputs))
+    step.bring(values)
+    lab = _Lab(step, generator, 0)
+    first = next(((name, p) for name, p in module.named_parameters() if p.requires_grad), None)
+    if first and lab.weights:
+        tolerance = max(tolerance, *(_NOT_EXACT.get(each.type, 0.0) for each in graph.nodes), 0.0)
+        yield replace(lab.check(*first, samples, tolerance), type="")
 
 
 def _spread(graph: Graph, module: nn.Module, generator: torch.Generator) -> None:
     """Draw what a constant filler made: of weights that are all 0 no layer behind learns anything."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.contiguous()
     with torch.no_grad():
         for id, tensor in tensors(module, graph).items():
             if not graph.params[id].spec.statistic and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
@@ -131,8 +159,8 @@ class _Lab:
 
     def __init__(self, step: Step, generator: torch.Generator, seed: int) -> None:
         self.step, self.generator, self.seed = step, generator, seed
-        tops = self.tops()
-        self.weights = {id: torch.randn(y.shape, generator=generator, dtype=y.dtype) for id, y in tops.items()}
+        learned = {id: y for id, y in self.tops().items() if y.requires_grad}  # Caffe's LSTM lets none back from hT
+        self.weights = {id: torch.randn(y.shape, generator=generator, dtype=y.dtype) for id, y in learned.items()}
 
     def tops(self) -> Tops:
         """The tops; every call draws alike and begins in the same state."""
@@ -155,9 +183,9 @@ class _Lab:
 
     def _gradient(self, tensor: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Of Σ w y."""
-        tops = [(y, weights[id]) for id, y in self.tops().items() if y.requires_grad]
+        tops = self.tops()
         (found,) = torch.autograd.grad(
-            [y for y, _ in tops], [tensor], [w for _, w in tops], allow_unused=True, materialize_grads=True
+            [tops[id] for id in weights], [tensor], list(weights.values()), allow_unused=True, materialize_grads=True
         )
         return found
 
@@ -178,7 +206,8 @@ class _Lab:
         before, here, after = self._around(tensor, direction, size)
         smooth = {id: w * ~_bent(before[id], here[id], after[id], size) for id, w in self.weights.items()}
         slope = self._compare(self._gradient(tensor, smooth), direction, before, after, size, smooth)
-        return replace(slope, bends=any(not torch.equal(smooth[id], w) for id, w in self.weights.items()))
+        bends = any(not torch.equal(smooth[id], w) for id, w in self.weights.items())
+        return replace(slope, bends=bends) if isfinite(slope.analytic) or not bends else Slope(0.0, 0.0, 0.0, bends)
 
     @torch.no_grad()
     def _around(self, tensor: Tensor, direction: Direction, size: float) -> list[Tops]:
@@ -199,14 +228,19 @@ class _Lab:
         self, gradient: Tensor, direction: Direction, before: Tops, after: Tops, size: float, weights: Tops
     ) -> Slope:
         # Differences first, sums then: what does not change must not drown what does.
-        change = sum(float((w * (after[id] - before[id])).sum()) for id, w in weights.items())
-        terms = (float(((w * after[id])[after[id] != before[id]] ** 2).sum()) for id, w in weights.items())
+        change = sum(float(_part(w, after[id] - before[id]).sum()) for id, w in weights.items())
+        terms = (float(_part(w * (after[id] != before[id]), after[id]).square().sum()) for id, w in weights.items())
         analytic = (gradient * direction).sum() if isinstance(direction, Tensor) else gradient.flatten()[direction]
         return Slope(change / (2 * size), float(analytic), _ROUNDING * float(sum(terms) ** 0.5) / size)
 
 
+def _part(weights: Tensor, values: Tensor) -> Tensor:
+    """The weighted values; what is not finite and has no weight does not spoil the rest."""
+    return torch.where(weights != 0, weights * values, 0.0)
+
+
 def _bent(before: Tensor, here: Tensor, after: Tensor, size: float) -> Tensor:
-    """The outputs whose slopes to both sides differ by more than curvature and rounding explain."""
+    """The outputs whose slopes to both sides differ by more than curvature and rounding explain, or are none."""
     left, right = (here - before) / size, (after - here) / size
     room = _BEND * torch.maximum(left.abs(), right.abs()) + 10 * _ROUNDING * here.abs() / size
-    return (right - left).abs() > room
+    return ~((right - left).abs() <= room)

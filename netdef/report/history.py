@@ -103,9 +103,9 @@ def _file(path: Path) -> Path:
 
 
 def _names(paths: list[str]) -> list[str]:
-    """Short names; the paths themselves where short ones would be the same."""
+    """Short names; the path itself where a short one would be another's, too."""
     short = [_name(Path(path)) for path in paths]
-    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+    return [path if short.count(name) > 1 else name for path, name in zip(paths, short, strict=True)]
 
 
 def _name(path: Path) -> str:
@@ -148,17 +148,25 @@ def _note_test(history: History, entry: dict[str, Any], is_loss: Callable[[str],
     suffix = f" #{entry['net']}" if entry.get("net") else ""
     total = entry.get("loss")
     if total is not None:
-        _note(history.test_losses.setdefault(f"loss{suffix}", {}), entry["iteration"], total)
+        _note_output(history.test_losses, f"loss{suffix}", entry["iteration"], total)
     for name, value in (entry.get("outputs") or {}).items():
         if not is_loss(name):
-            _note(history.scores.setdefault(name + suffix, {}), entry["iteration"], value)
+            _note_output(history.scores, name + suffix, entry["iteration"], value)
         elif total is None:
-            _note(history.test_losses.setdefault(name + suffix, {}), entry["iteration"], value)
+            _note_output(history.test_losses, name + suffix, entry["iteration"], value)
 
 
 def _note(curve: Curve, iteration: int, value: Any) -> None:
     if isinstance(value, int | float) and isfinite(value):
         curve[iteration] = float(value)
+
+
+def _note_output(curves: dict[str, Curve], name: str, iteration: int, value: Any) -> None:
+    """Note what is one number; of outputs with many values there is no curve."""
+    point: Curve = {}
+    _note(point, iteration, value)
+    if point:
+        curves.setdefault(name, {}).update(point)
 
 
 def _read_log(text: str, history: History) -> None:

@@ -19,8 +19,9 @@ from netdef.layers import Layer
 from netdef.report.layerwise import Step, add_gradients, end_gradients, steps
 from netdef.report.trial import random_values, require_sizes
 from netdef.solver.feed import Feed
-from netdef.solver.running import Style
+from netdef.solver.style import Style
 from netdef.targets.torch import build_module
+from netdef.targets.torch.layout import to_channels_last
 
 _MS = 1e3
 _WARM_UP = 3
@@ -158,7 +159,7 @@ class _Bench:
         self.graph, self.style = graph, style
         self.whole = build_module(graph, with_loss=True, device=style.device)
         if style.channels_last:
-            self.whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own typing lacks it
+            to_channels_last(self.whole)
         self.steps = steps(graph, self.whole)
         self.clock = _Clock(style.device)
         generator = torch.Generator().manual_seed(seed)

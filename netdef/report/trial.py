@@ -20,6 +20,8 @@ _CARRIERS = frozenset({"Split", "Reshape", "Flatten", "Slice", "Concat", "Tile",
 def random_values(graph: Graph, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """A value for every input, by blob id: whole numbers in range for labels, indices and marks, else N(0, 1).
 
+    Where a logarithm or a power is taken at once, 0.1 to 1.1.
+
     Raises:
         NetdefError: ND0030, a size is not known.
     """
@@ -78,6 +80,8 @@ def _example(blob: Blob) -> str:
 
 def _values(graph: Graph, blob: Blob, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     sizes = blob.shape.known_sizes()
+    if any(_wants_positive(node, index) for node, index in _readers(graph, blob)):
+        return 0.1 + torch.rand(sizes, generator=generator, dtype=dtype)
     limit = min((limit for limit in _limits(graph, blob) if limit is not None), default=None)
     if limit is None:
         return torch.randn(sizes, generator=generator, dtype=dtype)
@@ -117,6 +121,11 @@ def _limit(node: Node, index: int) -> Dim:
         return shape[0]
     binary = ("SigmoidCrossEntropyLoss", 1), ("ContrastiveLoss", 2), ("Filter", len(node.bottoms) - 1)
     return 2 if (node.type, index) in binary or _is_mark(node, index) else None
+
+
+def _wants_positive(node: Node, index: int) -> bool:
+    """Whether the layer takes a logarithm or a root of this bottom: of numbers below 0 there is none."""
+    return (node.type, index) in (("MultinomialLogisticLoss", 0), ("Log", 0), ("Power", 0))
 
 
 def _is_mark(node: Node, index: int) -> bool:

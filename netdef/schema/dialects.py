@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-# Each fork with its repository, its layer types (in capitals: those of 2014), and its fields. What several forks have
-# is listed with the one that it came from.
+# Each fork with its repository, its layer types (in capitals: those of 2014), and its fields. What several forks
+# have is listed with the one that it came from.
 _FORKS: dict[str, tuple[str, str]] = {
     "Fast R-CNN (rbgirshick/caffe-fast-rcnn)": (
         "ROIPooling SmoothL1Loss",
@@ -13,9 +13,11 @@ _FORKS: dict[str, tuple[str, str]] = {
     ),
     "SSD (weiliu89/caffe)": (
         "AnnotatedData DetectionEvaluate DetectionOutput MultiBoxLoss Normalize Permute PriorBox VideoData",
-        "annotated_data_param detection_evaluate_param detection_output_param multibox_loss_param norm_param permute_param"
-        " prior_box_param video_data_param resize_param distort_param expand_param emit_constraint noise_param eval_type"
-        " ap_version show_per_class_result",
+        """
+        annotated_data_param detection_evaluate_param detection_output_param multibox_loss_param norm_param
+        permute_param prior_box_param video_data_param resize_param distort_param expand_param emit_constraint
+        noise_param eval_type ap_version show_per_class_result
+        """,
     ),
     "SegNet (alexgkendall/caffe-segnet)": (
         "BN DenseImageData Upsample",
@@ -53,8 +55,10 @@ _FORKS: dict[str, tuple[str, str]] = {
     "Caffe before 1.0": ("Padding", "norm_region"),
     "NVCaffe (NVIDIA/caffe)": (
         "DetectNetTransformation",
-        "detectnet_groundtruth_param detectnet_augmentation_param default_forward_type default_backward_type"
-        " default_forward_math default_backward_math forward_type backward_type forward_math backward_math",
+        """
+        detectnet_groundtruth_param detectnet_augmentation_param default_forward_type default_backward_type
+        default_forward_math default_backward_math forward_type backward_type forward_math backward_math
+        """,
     ),
     "Intel Caffe (intel/caffe)": ("MultiNode MnActivation MnParamGrad", "engine_type bn_stats_batch_size"),
     "RefineDet (sfzhang15/RefineDet)": ("MultiBoxLossOHEM", "objectness_score"),

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from netdef.diagnostics import NetdefError, error
 from netdef.solver.config import SolverConfig
+from netdef.solver.team import ALONE, Team
 
 
-def choose(config: SolverConfig, wanted: int | str | None = None) -> tuple[torch.device, str]:
+def choose(config: SolverConfig, wanted: int | str | None = None, team: Team = ALONE) -> tuple[torch.device, str]:
     """The device, and a line about the choice (empty where it is what was asked for).
 
     Args:
         config: its `gpu` is a wish: where there is none, the processor serves.
         wanted: the number of a GPU, or a device by torch's name ("cpu", "cuda:1"): a demand.
+        team: of several processes on a machine each has the GPU of its own number.
 
     Raises:
         NetdefError: ND0711, there is no such GPU; ND0713, the precision needs one.
     """
-    device, note = _demanded(wanted) if wanted is not None else _wished(config.gpu)
-    if config.precision in ("TF32", "FP16") and (device.type != "cuda" or config.precision == "FP16"):
+    gpu = config.gpu if team.world == 1 or config.gpu is None else team.local_rank
+    device, note = _demanded(wanted) if wanted is not None else _wished(gpu)
+    if device.type == "cuda" and team.world > 1:
+        torch.cuda.set_device(device)
+    if config.precision == "TF32" and device.type != "cuda":
         help = "use `precision: FP32` or `BF16`"
         raise NetdefError([error("ND0713", f"`precision: {config.precision}` is not available on {device}", help=help)])
     return device, note
@@ -48,8 +55,9 @@ def _gpus(count: int) -> str:
     return {0: "no GPU", 1: "1 GPU"}.get(count, f"{count} GPUs")
 
 
-def set_up(config: SolverConfig, device: torch.device) -> None:
-    """Tell torch about precision and determinism. These are settings of the whole process."""
+def set_up(config: SolverConfig, device: torch.device) -> Callable[[], None]:
+    """Tell torch about precision and determinism; what comes back restores the settings, which are the process's."""
+    before = _settings()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest" if config.precision == "FP32" else "high")
         torch.backends.cudnn.allow_tf32 = config.precision != "FP32"
@@ -57,3 +65,16 @@ def set_up(config: SolverConfig, device: torch.device) -> None:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
         torch.use_deterministic_algorithms(True)
+    return partial(_restore, *before)
+
+
+def _settings() -> tuple[str, bool, bool, bool]:
+    cudnn = torch.backends.cudnn
+    precision, certain = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    return precision, cudnn.allow_tf32, cudnn.benchmark, certain
+
+
+def _restore(precision: str, allow_tf32: bool, benchmark: bool, certain: bool) -> None:
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = allow_tf32, benchmark
+    torch.use_deterministic_algorithms(certain)

@@ -27,17 +27,24 @@ def evaluate(
     """Run `num_batches` batches through `net` and average each output, as Caffe's Solver::Test does.
 
     A mean of batch means: it counts every row alike only because all batches have the same size. `each` is told the
-    outputs of each batch. The device is asked for numbers at the end alone, unless there is an `each`.
+    outputs of each batch. Processes that run a net together take its batches in turns. The device is asked for numbers
+    at the end alone, unless there is an `each`.
     """
-    sums: dict[str, Tensor] = {}
-    total: Tensor | float = 0.0
-    for batch in range(num_batches):
+    sums = _zeros(net)
+    total = torch.zeros((), dtype=torch.float64, device=net.style.device)
+    for batch in range(net.team.rank, num_batches, net.team.world):
         outputs, loss = net.forward()
-        total = total + loss.double()
+        total += loss.double()
         for name, value in outputs.items():
-            sums[name] = sums[name] + value.double() if name in sums else value.double()
+            sums[name] += value.double()
         if each:
             each(batch, net.described([(name, value.cpu().numpy()) for name, value in outputs.items()]))
     count = max(num_batches, 1)
-    means = [(name, (value / count).cpu().numpy()) for name, value in sums.items()]
-    return Score(net.described(means), float(total) / count)
+    means = [(name, (net.team.sum(value) / count).cpu().numpy()) for name, value in sums.items()]
+    return Score(net.described(means), float(net.team.sum(total)) / count)
+
+
+def _zeros(net: RunningNet) -> dict[str, Tensor]:
+    device = net.style.device
+    sizes = {blob.id: blob.shape.known_sizes() for blob in net.graph.outputs}
+    return {name: torch.zeros(size, dtype=torch.float64, device=device) for name, size in sizes.items()}

@@ -90,7 +90,39 @@ class Warned:
     diagnostic: Diagnostic
 
 
-Event = Displayed | Testing | Tested | Snapshotted | Warned
+@dataclass(frozen=True, slots=True)
+class Best:
+    """A watched output was better than ever in a test; the weights that were tested are kept."""
+
+    iteration: int
+    output: str
+    value: float
+    weights: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StoodStill:
+    """A watched output was not better than `best`, found at iteration `at`, for as many tests as patience lasts.
+
+    `rate` is the lower rate from here on; None where the training ends.
+    """
+
+    iteration: int
+    output: str
+    best: float | None
+    at: int
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Debugged:
+    """What `debug_info` tells of one iteration, line by line."""
+
+    iteration: int
+    lines: tuple[str, ...]
+
+
+Event = Displayed | Testing | Tested | Snapshotted | Best | StoodStill | Debugged | Warned
 Observer = Callable[[Event], None]
 
 

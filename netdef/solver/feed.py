@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netdef.data.device import finish
 from netdef.data.loader import Loader
-from netdef.data.reader import Labels
+from netdef.data.reader import ONE, WHOLE, Labels, Shard, Turns
 from netdef.data.source import BatchSource, State, open_source
 from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Node
@@ -24,6 +24,7 @@ Source = BatchSource | Loader
 class Feed:
     """All sources of one net; `next` gives the module's arguments.
 
+    `shard` is this process's part of the rows of every batch, `turns` its part of the batches.
     Reading ahead begins with the first batch. The position is that of the batches handed out, whatever was read ahead.
     """
 
@@ -36,14 +37,16 @@ class Feed:
         base_dir: Path | None,
         seed: int,
         channels_last: bool = False,
+        shard: Shard = WHOLE,
+        turns: Turns = ONE,
     ) -> None:
-        self.device = device
+        self.device, self.turns = device, turns
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.sources: dict[str, Source] = {}
         self._tops: list[tuple[Source, list[str]]] = []
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
-                source = _open(graph, node, node.layer, base_dir, seed)
+                source = _open(graph, node, node.layer, base_dir, seed, shard, turns)
                 self.sources[node.id] = source
                 self._tops.append((source, [arguments[blob.id] for blob in node.tops]))
 
@@ -57,13 +60,13 @@ class Feed:
 
     def state(self) -> dict[str, State]:
         """Where each source stands, by its layer."""
-        return {name: source.state() for name, source in self.sources.items()}
+        return {name: _moved(source.state(), self.turns.position) for name, source in self.sources.items()}
 
     def restore(self, states: Mapping[str, Any]) -> None:
         """Go on where `state` was taken; a layer that it does not know begins at its start."""
         for name, source in self.sources.items():
             if name in states:
-                source.restore(states[name])
+                source.restore(_moved(states[name], self.turns.taken))
 
     def close(self) -> None:
         """Stop reading, let files go."""
@@ -75,7 +78,15 @@ class Feed:
         return tensor.contiguous(memory_format=self._format) if tensor.ndim == 4 else tensor
 
 
-def _open(graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: int) -> Source:
+def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
+    """A position counted in this process's batches, or in all; what is no position stays, to be refused."""
+    batch = state.get("batch")
+    return {**state, "batch": place(batch) if isinstance(batch, int) else batch}
+
+
+def _open(
+    graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: int, shard: Shard, turns: Turns
+) -> Source:
     if node.type == "Input":
         message = f'layer "{node.name}" is an Input: nothing feeds it here'
         help = "use a data layer (Data, HDF5Data, ImageData, DummyData)"
@@ -85,10 +96,12 @@ def _open(graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: i
         phase=graph.phase,
         base_dir=base_dir,
         seed=seed,
+        shard=shard,
         labels=labels_of(graph, node),
         name=node.name,
         span=node.places.layer,
     )
+    source.turns = turns
     return Loader(source) if source.readable_ahead and node.type != "DummyData" else source
 
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netdef.solver.events import Displayed, Event, Output, Snapshotted, Tested, Testing, numbered
+from netdef.solver.events import (
+    Best,
+    Debugged,
+    Displayed,
+    Event,
+    Output,
+    Snapshotted,
+    StoodStill,
+    Tested,
+    Testing,
+    numbered,
+)
 
 MOST_VALUES = 20
 """Numbers of one display or test that are listed; a dangling blob may have thousands."""
@@ -25,6 +36,12 @@ def lines(event: Event) -> Iterator[str]:
             yield from _outputs("Test", event.outputs)
         case Snapshotted():
             yield f"Snapshotting to {event.weights}"
+        case Best():
+            yield f"Iteration {event.iteration}, best {event.output} = {event.value:.6g}, kept as {event.weights}"
+        case StoodStill():
+            yield _stood_still(event)
+        case Debugged():
+            yield from event.lines
 
 
 def values(output: Output) -> float | list[float] | None:
@@ -40,6 +57,12 @@ def _displayed(event: Displayed) -> str:
     parts += [f"lr = {event.rate:.6g}"] if event.rate is not None else []
     speed = f" ({event.images_per_s:.4g} images/s)" if event.images_per_s else ""
     return ", ".join(parts) + speed
+
+
+def _stood_still(event: StoodStill) -> str:
+    best = "never a number" if event.best is None else f"best {event.best:.6g} at iteration {event.at}"
+    what = "stopping early" if event.rate is None else f"lr = {event.rate:.6g} from here on"
+    return f"Iteration {event.iteration}, {event.output} stands still ({best}): {what}"
 
 
 def _is_plain(outputs: tuple[Output, ...], loss: float) -> bool:

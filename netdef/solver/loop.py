@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from time import monotonic
 from typing import Literal
 
@@ -16,14 +17,19 @@ from netdef.solver import snapshot as snapshots
 from netdef.solver import state
 from netdef.solver.config import SolverConfig
 from netdef.solver.evaluate import Score, evaluate
-from netdef.solver.events import Displayed, Event, Observer, Snapshotted, Tested, Testing, Warned
+from netdef.solver.events import Best, Displayed, Event, Observer, Snapshotted, StoodStill, Tested, Testing, Warned
 from netdef.solver.losses import Losses
-from netdef.solver.nets import batch_size, check_trainable, compile_choice, read_config
+from netdef.solver.nets import check_trainable, compile_choice, read_config
 from netdef.solver.optimizer import CaffeOptimizer
+from netdef.solver.part import build_train
 from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
-from netdef.solver.run import Run, load_weights, make_optimizer
-from netdef.solver.running import Style, build_net, first_not_finite, reported, share_weights, weights_finite
+from netdef.solver.run import Run, attach, load_weights, make_optimizer, update
+from netdef.solver.running import build_test, first_not_finite, reported, share_weights, weights_finite
+from netdef.solver.scaling import NO_SCALE, LossScale
+from netdef.solver.style import Style
+from netdef.solver.team import Team, current
+from netdef.solver.watched import Standing
 
 Request = Literal["stop", "snapshot"]
 PathLike = str | os.PathLike[str]
@@ -42,6 +48,7 @@ class Solver:
         observers: called with each event.
         images_per_iteration: rows of all batches of one iteration.
         stopped: whether a request to stop ended the last `step`.
+        team: the processes that train together, this one and perhaps others; each calls the same methods.
     """
 
     def __init__(
@@ -69,17 +76,19 @@ class Solver:
         """
         self.config = solver if isinstance(solver, SolverConfig) else read_config(os.fspath(solver))[0]
         self.observers = list(observers)
-        self.device, self.device_note = devices.choose(self.config, device)
-        devices.set_up(self.config, self.device)
+        self.team = current()
+        self.device, self.device_note = devices.choose(self.config, device, self.team)
+        self._restore_settings = devices.set_up(self.config, self.device)
         self.run = self._build(level, tuple(stages))
         self.stopped = False
         self._requests: set[Request] = set()
-        self.images_per_iteration = batch_size(self.run.train.graph) * self.config.iter_size
+        self.images_per_iteration = self.run.train.batch_size * self.config.iter_size
         self._saved: int | None = None
         self._began = monotonic()
         self._shown = (self._began, 0)
         nets = (self.run.train, *self.run.tests)
         self._warn(load_weights(nets, self.config.weights if weights is None else weights))
+        attach(self.run)
 
     @property
     def iter(self) -> int:
@@ -125,7 +134,7 @@ class Solver:
             if self._due(self.config.display):
                 self._show_last()
             if self._due(self.config.test_interval):
-                self.test_all()
+                self._judge(self.test_all())
 
     def step(self, count: int) -> None:
         """Train `count` iterations, or fewer if `request("stop")` comes in between.
@@ -138,7 +147,9 @@ class Solver:
         with self.run.random.active(), reported(self.run.train):
             for _ in range(count):
                 if self._due(self.config.test_interval) and (self.iter or self.config.test_initialization):
-                    self.test_all()
+                    self._judge(self.test_all())
+                if self.stopped:
+                    break
                 self._iterate()
                 self._answer()
                 if self.stopped:
@@ -151,6 +162,7 @@ class Solver:
 
     def test_all(self) -> list[Score]:
         """Test every test net, and tell the observers."""
+        self.run.train.average_statistics()
         with self.run.random.active():
             return [self._test(number) for number in range(len(self.run.tests))]
 
@@ -162,16 +174,13 @@ class Solver:
         """
         began = monotonic()
         self._check_finite()
+        self.run.train.average_statistics()
         if not weights_finite(self.run.train):
             raise self._divergence()
-        prefix = self.config.snapshot_prefix
-        place = snapshots.Place.of(prefix, self.iter, self.config.snapshot_format)
-        try:
-            snapshots.prepare(prefix)
-            snapshots.write(place, state.capture(self.run))
-            snapshots.prune(prefix, self.config.snapshot_keep, self.iter)
-        except (NetdefError, OSError) as fault:
-            raise _unwritten(self.iter, fault) from fault
+        place = snapshots.Place.of(self.config.snapshot_prefix, self.iter, self.config.snapshot_format)
+        failure = self._write(place, state.capture(self.run))
+        if failure is not None:
+            raise failure
         self._saved = self.iter
         self._tell(Snapshotted(self.iter, place.weights, place.state))
         self._pause(began)
@@ -187,9 +196,10 @@ class Solver:
         self._saved = self.iter
 
     def close(self) -> None:
-        """Stop reading data ahead, let files go."""
+        """Stop reading data ahead, let files go, give torch its settings back."""
         for net in (self.run.train, *self.run.tests):
             net.feed.close()
+        self._restore_settings()
 
     def __enter__(self) -> Solver:
         """The solver itself."""
@@ -199,8 +209,21 @@ class Solver:
         """Close it."""
         self.close()
 
+    def _write(self, place: snapshots.Place, content: snapshots.Content) -> RunError | None:
+        """Let the first process write; every process gets the error."""
+        failure = None
+        if self.team.leads:
+            try:
+                snapshots.prepare(self.config.snapshot_prefix)
+                snapshots.write(place, content)
+                snapshots.prune(self.config.snapshot_prefix, self.config.snapshot_keep, self.iter)
+            except (NetdefError, OSError) as fault:
+                failure = _unwritten(self.iter, fault)
+        (failed,) = self.team.any(failure is not None)
+        return failure or (_unwritten(self.iter, OSError("the first process could not write it")) if failed else None)
+
     def _build(self, level: int | None, stages: tuple[str, ...]) -> Run:
-        return _build(self.config, self.device, level, stages)
+        return _build(self.config, self.device, self.team, level, stages)
 
     def _iterate(self) -> None:
         run, policy = self.run, self.config.policy
@@ -212,24 +235,25 @@ class Solver:
         if self._due(self.config.display):
             self._show(rate)
         run.optimizer.rate = rate
-        run.optimizer.step()
+        update(run)
         run.optimizer.zero_grad()
         run.iter += 1
 
     def _forward_backward(self) -> Tensor:
         """The mean loss of `iter_size` batches, their gradients summed into the parameters."""
-        losses = []
-        for _ in range(self.config.iter_size):
-            self._outputs, loss = self.run.train.forward()
-            loss.backward()  # type: ignore[no-untyped-call]
+        run, losses = self.run, []
+        for left in reversed(range(self.config.iter_size)):
+            with run.train.exchanging(last=not left):
+                self._outputs, loss = run.train.forward()
+                run.scale.backward(loss)
             losses.append(loss.detach())
-        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        return self.team.mean(losses[0] if len(losses) == 1 else torch.stack(losses).mean())
 
     def _answer(self) -> None:
         """Do what is due or was asked for after an iteration."""
         requests, self._requests = self._requests, set()
-        self.stopped = "stop" in requests
-        if self._due(self.config.snapshot) or "snapshot" in requests:
+        self.stopped, snapshot = self.team.any("stop" in requests, "snapshot" in requests)
+        if self._due(self.config.snapshot) or snapshot:
             try:
                 self.snapshot()
             except RunError as failure:
@@ -240,23 +264,61 @@ class Solver:
     def _test(self, number: int) -> Score:
         began = monotonic()
         self._tell(Testing(self.iter, number))
-        score = evaluate(self.run.tests[number], self.config.tests[number].num_batches)
+        with self.run.average.in_place() if self.run.average else nullcontext():
+            score = evaluate(self.run.tests[number], self.config.tests[number].num_batches)
         loss = score.loss if self.config.test_compute_loss else None
         self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
         self._pause(began)
         return score
 
+    def _judge(self, scores: Sequence[Score]) -> None:
+        """Act on what the watched outputs were in a test that was due."""
+        for name, standing in self.run.standings.items():
+            better = standing.judge(scores[standing.watch.net].outputs, self.iter)
+            if name == "early_stop" and better:
+                self._keep_best(standing)
+            if standing.is_over:
+                self._lose_patience(name, standing)
+
+    def _lose_patience(self, name: str, standing: Standing) -> None:
+        """Lower the rate (`plateau`), and wait as long again; or stop (`early_stop`)."""
+        rate = None
+        if name == "plateau":
+            self.run.current_step += 1
+            standing.waited = 0
+            rate = self.lr
+        else:
+            self.stopped = True
+        self._tell(StoodStill(self.iter, standing.watch.output, standing.best, standing.at, rate))
+
+    def _keep_best(self, standing: Standing) -> None:
+        """Write the weights that were tested; where that fails, training goes on."""
+        if not self.team.leads:
+            return
+        path = snapshots.best_path(self.config.snapshot_prefix, self.config.snapshot_format)
+        try:
+            snapshots.prepare(self.config.snapshot_prefix)
+            with state.averaged(self.run) as layers:
+                as_hdf5 = self.config.snapshot_format == "HDF5"
+                snapshots.write_weights(path, self.run.train.graph.name, layers, as_hdf5=as_hdf5)
+        except (NetdefError, OSError) as fault:
+            self._warn(_unwritten(self.iter, fault).diagnostics)
+            return
+        assert standing.best is not None
+        self._tell(Best(self.iter, standing.watch.output, standing.best, path))
+
     def _show(self, rate: float) -> None:
-        values = [(name, value.detach().float().cpu().numpy()) for name, value in self._outputs.items()]
-        loss, outputs = self.loss, self.run.train.described(values)
+        outputs = self.run.train.of_all(self._outputs)
+        values = [(name, value.detach().float().cpu().numpy()) for name, value in outputs.items()]
+        loss, described = self.loss, self.run.train.described(values)
         self._check_finite()
-        self._tell(Displayed(self.iter, loss, rate, outputs, self._speed(), self._time()))
+        self._tell(Displayed(self.iter, loss, rate, described, self._speed(), self._time()))
 
     def _show_last(self) -> None:
         """The loss after the last update takes one more batch, and has no update to show the rate of."""
         with torch.no_grad():
             _, loss = self.run.train.forward()
-        self.run.losses.add(self.iter, loss)
+        self.run.losses.add(self.iter, self.team.mean(loss))
         self._tell(Displayed(self.iter, self.loss, None, (), self._speed(), self._time()))
 
     def _speed(self) -> float | None:
@@ -298,16 +360,19 @@ class Solver:
         return RunError([error("ND0801", message, help=help)])
 
 
-def _build(config: SolverConfig, device: torch.device, level: int | None, stages: tuple[str, ...]) -> Run:
-    style = Style(device, config.channels_last, config.precision, config.compile)
+def _build(
+    config: SolverConfig, device: torch.device, team: Team, level: int | None, stages: tuple[str, ...]
+) -> Run:
+    style = Style.of(config, device)
     graph = compile_choice(config.train, config, level, stages)
     check_trainable(graph)
     graphs = [compile_choice(choice, config) for choice in config.tests]
-    random = Randomness(config.seed, device)
-    train = build_net(graph, config.train, config, style, random)
-    tests = [build_net(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]
+    random = Randomness(config.seed, device, team)
+    train = build_train(graph, config, style, random)
+    tests = [build_test(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]
     share_weights(train, *tests)
-    return Run(config, train, tests, make_optimizer(config, train), random, Losses(config.average_loss))
+    scale = LossScale(device) if config.precision == "FP16" else NO_SCALE
+    return Run(config, train, tests, make_optimizer(config, train), random, Losses(config.average_loss), scale)
 
 
 def _unwritten(iteration: int, fault: NetdefError | OSError) -> RunError:

@@ -59,9 +59,13 @@ class CaffeOptimizer(torch.optim.Optimizer):
         self.clip, self.iter_size, self.regularization = clip, iter_size, regularization
         self.clip_value = clip_value
         super().__init__(_groups(self.learnables, weight_decay, rule), {"lr": rate})
+        self._rows: list[list[Tensors]] = []
         for group in self.param_groups:
             for tensor in group["params"]:
                 self.state[tensor] = {str(row): torch.zeros_like(tensor) for row in range(rule.rows)}
+            # Lists that every update needs: they are of the tensors themselves, which are changed in place alone.
+            rows = map(str, range(rule.rows))
+            self._rows.append([[self.state[tensor][row] for tensor in group["params"]] for row in rows])
 
     @property
     def rate(self) -> float:
@@ -79,9 +83,10 @@ class CaffeOptimizer(torch.optim.Optimizer):
         with torch.enable_grad():
             loss = closure() if closure else None
         gradients = [_gradients(group) for group in self.param_groups]
-        self._scale([grad for grads in gradients for grad in grads])
-        for group, grads in zip(self.param_groups, gradients, strict=True):
-            self._update(group, grads)
+        if self.clip > 0 or self.iter_size > 1 or self.clip_value > 0:
+            self._scale([grad for grads in gradients for grad in grads])
+        for group, grads, history in zip(self.param_groups, gradients, self._rows, strict=True):
+            self._update(group, grads, history)
         self.iteration += 1
         return loss
 
@@ -91,6 +96,10 @@ class CaffeOptimizer(torch.optim.Optimizer):
             item.tensor.grad = None
         if not set_to_none:
             super().zero_grad(set_to_none=False)
+
+    def gradients(self) -> Tensors:
+        """The gradients that the next update is made of."""
+        return [w.grad for group in self.param_groups for w in group["params"] if w.grad is not None]
 
     def history(self) -> list[Tensor]:
         """The history in the order of a solver state: the first row of every learnable, then the second."""
@@ -120,7 +129,7 @@ class CaffeOptimizer(torch.optim.Optimizer):
             torch._foreach_clamp_max_(grads, self.clip_value)
             torch._foreach_clamp_min_(grads, -self.clip_value)
 
-    def _update(self, group: dict[str, Any], grads: Tensors) -> None:
+    def _update(self, group: dict[str, Any], grads: Tensors, history: list[Tensors]) -> None:
         weights: Tensors = group["params"]
         decay = group["decay"]
         if decay and self.regularization == "L1":
@@ -128,7 +137,6 @@ class CaffeOptimizer(torch.optim.Optimizer):
             decay = 0.0
         elif decay and not self.rule.decays:
             torch._foreach_add_(grads, weights, alpha=decay)
-        history = [[self.state[w][str(row)] for w in weights] for row in range(self.rule.rows)]
         self.rule.update(weights, grads, history, single(group["lr"] * group["lr_mult"]), decay, self.iteration)
 
 

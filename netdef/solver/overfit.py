@@ -11,12 +11,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from netdef.data.reader import ONE
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Graph, Node
 from netdef.solver.config import SolverConfig
 from netdef.solver.feed import Feed
 from netdef.solver.loop import Solver
 from netdef.solver.policy import Policy
+from netdef.solver.probing import probing
 from netdef.targets.torch import build_module, share
 
 MOST_ITERATIONS = 1000
@@ -63,8 +65,7 @@ def overfit(
         RunError: ND0830, some images are still unknown after `iterations`; ND0801, the loss diverged.
     """
     policy = Policy("fixed", config.policy.base_lr, max_iter=iterations)
-    quiet = replace(config, policy=policy, max_iter=iterations, tests=(), test_interval=0, display=0)
-    quiet = replace(quiet, snapshot=0, snapshot_after_train=False, average_loss=1)
+    quiet = replace(probing(config, policy), display=0)
     with Solver(quiet, weights=weights, device=device, level=level, stages=stages) as solver:
         handful = Handful.take(solver, num_images)
         exam = _Exam(solver, handful)
@@ -87,7 +88,7 @@ class Handful(Feed):
 
     def __init__(self, rows: Mapping[str, Tensor], num_rows: int, batch: int) -> None:
         self.rows, self.num_rows, self.batch = rows, num_rows, batch
-        self.sources = {}
+        self.sources, self.turns = {}, ONE
         self._start = 0
 
     @classmethod

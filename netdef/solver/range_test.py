@@ -15,6 +15,7 @@ from netdef.solver.config import SolverConfig
 from netdef.solver.events import Displayed, Event
 from netdef.solver.loop import Solver
 from netdef.solver.policy import Policy
+from netdef.solver.probing import probing
 
 _WINDOW = 0.05
 """How far a loss is smoothed to each side, as a part of all iterations."""
@@ -101,8 +102,7 @@ def _probing(config: SolverConfig, low: float, high: float, iterations: int) -> 
     """The solver with a rising rate, each loss told, no tests and nothing written."""
     factor = (high / low) ** (1 / max(iterations - 1, 1))
     policy = Policy("exp", low, gamma=factor, max_iter=iterations)
-    quiet = replace(config, tests=(), test_interval=0, snapshot=0, snapshot_after_train=False, metrics="")
-    return replace(quiet, policy=policy, max_iter=iterations, display=1, average_loss=1)
+    return replace(probing(config, policy), display=1)
 
 
 class _Watch:

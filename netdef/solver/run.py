@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from netdef.diagnostics import Diagnostic
 from netdef.solver import rules
 from netdef.solver.config import SolverConfig
+from netdef.solver.ema import Average
 from netdef.solver.losses import Losses
 from netdef.solver.optimizer import CaffeOptimizer, Learnable
 from netdef.solver.randomness import Randomness
 from netdef.solver.running import RunningNet
+from netdef.solver.scaling import NO_SCALE, Scale
+from netdef.solver.watched import Standing
 from netdef.targets.torch import load_arrays, net_layers, shared_blobs, tensors
 from netdef.weights import match, read_weights
 
@@ -32,8 +37,12 @@ class Run:
     """Nets with their weights and data, and where the run stands.
 
     Attributes:
+        scale: what the loss is multiplied by, where gradients are in half precision.
         iter: updates made so far.
         current_step: drops that the learning rate policy has made.
+        average: the moving average of the weights, where `ema_decay` asks for one.
+        standings: how the outputs stand that `plateau` and `early_stop` watch.
+        update: what the last update subtracted from each parameter, by its id; kept for `snapshot_diff` alone.
     """
 
     config: SolverConfig
@@ -42,8 +51,12 @@ class Run:
     optimizer: CaffeOptimizer
     random: Randomness
     losses: Losses
+    scale: Scale = NO_SCALE
     iter: int = 0
     current_step: int = 0
+    average: Average | None = None
+    standings: dict[str, Standing] = field(default_factory=dict)
+    update: dict[str, Tensor] = field(default_factory=dict)
 
 
 def make_optimizer(config: SolverConfig, net: RunningNet) -> CaffeOptimizer:
@@ -59,6 +72,31 @@ def make_optimizer(config: SolverConfig, net: RunningNet) -> CaffeOptimizer:
         clip_value=config.clip_value,
         iter_size=config.iter_size,
     )
+
+
+def attach(run: Run) -> None:
+    """Give a run with its first weights what netdef's own fields ask for: the average, and the watched outputs.
+
+    Raises:
+        NetdefError: ND0716, a test net has not the output to watch.
+    """
+    config = run.config
+    for name, watch in (("plateau", config.plateau), ("early_stop", config.early_stop)):
+        if watch is not None:
+            watch.check([blob.id for blob in run.tests[watch.net].graph.outputs])
+            run.standings[name] = Standing(watch)
+    if config.ema_decay:
+        run.average = Average(tensors(run.train.module, run.train.graph), config.ema_decay)
+
+
+def update(run: Run) -> None:
+    """Make one update from the gradients at hand, and do what follows from it."""
+    held = tensors(run.train.module, run.train.graph) if run.config.snapshot_diff else {}
+    before = {name: tensor.detach().clone() for name, tensor in held.items()}
+    run.scale.step(run.optimizer)
+    run.update = {name: old - held[name].detach() for name, old in before.items()}
+    if run.average is not None:
+        run.average.update()
 
 
 def load_weights(nets: Sequence[RunningNet], paths: Sequence[str | os.PathLike[str]]) -> tuple[Diagnostic, ...]:

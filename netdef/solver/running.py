@@ -4,38 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
+from netdef.data.reader import ONE, WHOLE, Shard, Turns
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Graph
 from netdef.nn.loss import LabelError
+from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
 from netdef.solver.feed import Feed
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.randomness import Randomness
+from netdef.solver.style import Style
+from netdef.solver.team import ALONE, Team
 from netdef.targets.torch import build_module, share, tensors
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How a net is computed: where, in which memory format and precision, compiled or not."""
-
-    device: torch.device
-    channels_last: bool = True
-    precision: Literal["FP32", "TF32", "BF16", "FP16"] = "FP32"
-    compile: bool = False
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """What a forward pass runs inside."""
-        if self.precision == "BF16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
+from netdef.targets.torch.layout import to_channels_last
 
 
 class RunningNet:
@@ -45,12 +33,17 @@ class RunningNet:
         graph: the net.
         module: its torch module; gives ``(outputs, loss)``.
         feed: its sources.
+        team: the processes that run it together; each has `feed.turns` of the batches of a test.
+        batch_size: rows of a batch, those of all processes together.
     """
 
-    def __init__(self, graph: Graph, module: fx.GraphModule, feed: Feed, style: Style) -> None:
-        self.graph, self.module, self.feed, self.style = graph, module, feed, style
+    def __init__(
+        self, graph: Graph, module: fx.GraphModule, feed: Feed, style: Style, *, team: Team = ALONE
+    ) -> None:
+        self.graph, self.module, self.feed, self.style, self.team = graph, module, feed, style, team
+        self.batch_size = batch_size(graph)
         self.weights = {blob.id: weight for blob, weight in graph.losses()}
-        self._call = torch.compile(module) if style.compile else module
+        self._call = wrap(module, graph, style)
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by blob, and the weighted sum of the losses, of the next batch."""
@@ -59,26 +52,69 @@ class RunningNet:
             outputs, loss = self._call(**self.batch)
         return outputs, loss
 
+    def exchanging(self, last: bool) -> AbstractContextManager[None]:
+        """A block in which gradients are made; in the last of an iteration processes exchange them."""
+        return nullcontext()
+
+    def of_all(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs of the whole batch, from those of this process's rows; every process asks at the same time."""
+        return outputs
+
+    def average_statistics(self) -> None:
+        """Let running statistics be the same in every process; every process asks at the same time."""
+
     def described(self, values: Sequence[tuple[str, NDArray[Any]]]) -> tuple[Output, ...]:
         """Outputs for an event, in the graph's order."""
         return tuple(Output(name, value, self.weights.get(name, 0.0)) for name, value in values)
 
 
-def build_net(graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness) -> RunningNet:
-    """Make a net ready to run; its sources are opened, nothing is read ahead yet."""
-    module = build_module(graph, with_loss=True, rng=random.fillers, device=style.device)
+def build_net(
+    graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness, turns: Turns = ONE
+) -> RunningNet:
+    """Make a net ready to run; its sources are opened, nothing is read ahead yet. `turns`: this process's batches."""
+    module = prepared(graph, style, random)
+    feed = feed_of(graph, module, choice, config, style, random, turns=turns)
+    return RunningNet(graph, module, feed, style, team=random.team)
+
+
+def build_test(
+    graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness
+) -> RunningNet:
+    """A test net, whose batches the processes of a run share out."""
+    team = random.team
+    return build_net(graph, choice, config, style, random, Turns(max(choice.num_batches, 1), team.rank, team.world))
+
+
+def prepared(graph: Graph, style: Style, random: Randomness, outputs: Sequence[str] | None = None) -> fx.GraphModule:
+    """The module of a net that is to be trained or tested, on its device and in its memory format."""
+    module = build_module(graph, outputs=outputs, with_loss=True, rng=random.fillers, device=style.device)
     if style.channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    base_dir = folder_of(net_path(choice, config) or config.path)
-    feed = Feed(
+        to_channels_last(module)
+    return module
+
+
+def feed_of(
+    graph: Graph,
+    module: fx.GraphModule,
+    choice: NetChoice,
+    config: SolverConfig,
+    style: Style,
+    random: Randomness,
+    *,
+    shard: Shard = WHOLE,
+    turns: Turns = ONE,
+) -> Feed:
+    """The sources of a net, which lie where its file or the solver says."""
+    return Feed(
         graph,
         module.meta["inputs"],
         device=style.device,
-        base_dir=base_dir,
+        base_dir=folder_of(net_path(choice, config) or config.path),
         seed=random.seed,
         channels_last=style.channels_last,
+        shard=shard,
+        turns=turns,
     )
-    return RunningNet(graph, module, feed, style)
 
 
 def share_weights(owner: RunningNet, *others: RunningNet) -> None:

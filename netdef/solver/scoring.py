@@ -15,7 +15,8 @@ from netdef.solver.events import Output
 from netdef.solver.nets import compile_choice
 from netdef.solver.randomness import Randomness
 from netdef.solver.run import load_weights
-from netdef.solver.running import Style, build_net, reported
+from netdef.solver.running import build_net, reported
+from netdef.solver.style import Style
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 A Caffe loss is a sum over rows divided by a normaliser. Of N processes each computes its own sum over its own
 normaliser, and the loss of the whole batch is Σ loss * own normaliser / whole normaliser. Each loss is therefore
-multiplied by N * own / whole: then the mean over the processes is the loss of the whole batch, and so is the mean of the
-gradients, exactly, however unequal the parts are.
+multiplied by N * own / whole: then the mean over the processes is the loss of the whole batch, and so is the mean of
+the gradients, exactly, however unequal the parts are.
 
 The normaliser is a number of rows or labels, which the shapes tell, but for VALID with an `ignore_label`: there the
 labels that count are counted in each batch. What is no loss layer but has a `loss_weight` counts as a sum over its
@@ -41,6 +41,14 @@ class Term:
     labels: str | None = None
     ignore: int | None = None
 
+    def factor(self, values: Mapping[str, Tensor], team: Team) -> Tensor | float:
+        """What to multiply the own value by, so that the mean over the team is the whole batch's."""
+        if self.labels is None:
+            return self.share * team.world
+        own = values[self.labels].detach().long().ne(self.ignore or 0).sum().double()
+        factor: Tensor = own.clamp(min=1) * team.world / team.sum(own.clone()).clamp(min=1)
+        return factor.float()
+
 
 def terms(own: Graph, whole: Graph) -> tuple[Term, ...]:
     """The terms of the loss of `own`, the net with this process's rows; `whole` is the net with all rows."""
@@ -52,18 +60,28 @@ def terms(own: Graph, whole: Graph) -> tuple[Term, ...]:
     return tuple(found)
 
 
+def output_terms(own: Graph, whole: Graph) -> dict[str, Term]:
+    """How each output of the whole batch follows from those of its parts; outputs with a value a row are not there."""
+    losses = {term.blob: term for term in terms(own, whole)}
+    found = {}
+    for blob in own.outputs:
+        node = own.producers[blob.id]
+        if blob.id in losses:
+            found[blob.id] = losses[blob.id]
+        elif node.bottoms and blob.shape == whole.blobs[blob.id].shape:
+            found[blob.id] = Term(blob.id, 0.0, _ratio(node, whole.layers[node.id], 0))
+    return found
+
+
+def label_blobs(terms: tuple[Term, ...]) -> list[str]:
+    """The labels that must be counted."""
+    return [term.labels for term in terms if term.labels is not None]
+
+
 def total(terms: tuple[Term, ...], values: Mapping[str, Tensor], team: Team) -> Tensor:
     """The loss whose mean over the team is that of the whole batch."""
-    parts = [values[term.blob].sum() * (term.weight * _share(term, values, team) * team.world) for term in terms]
+    parts = [values[term.blob].sum() * (term.factor(values, team) * term.weight) for term in terms]
     return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
-
-
-def _share(term: Term, values: Mapping[str, Tensor], team: Team) -> Tensor | float:
-    if term.labels is None:
-        return term.share
-    own = (values[term.labels].detach().long() != term.ignore).sum().double()
-    whole = team.sum(own.clone())
-    return (own.clamp(min=1) / whole.clamp(min=1)).float()
 
 
 def _term(own: Node, whole: Node, blob: str, weight: float) -> Term:

@@ -2,8 +2,9 @@
 
 A snapshot at iteration N is three files: `<prefix>_iter_N.caffemodel` and `.solverstate` (or `.caffemodel.h5` and
 `.solverstate.h5`), which Caffe reads too, and `.runstate` (safetensors): random generators, data positions and the
-losses of the averaging window, which make a resumed run equal to one that never stopped. The solver state takes its
-place last: where it is, the others are.
+losses of the averaging window, which make a resumed run equal to one that never stopped. With `ema_decay` there is a
+fourth, `_iter_N_ema.caffemodel`, the averages of the weights. The solver state takes its place last: where it is, the
+others are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,17 +38,23 @@ class Place:
     weights: Path
     state: Path
     run: Path
+    averages: Path
 
     @classmethod
     def of(cls, prefix: str, iteration: int, format: Format = "BINARYPROTO") -> Place:
         """The files of the snapshot at `iteration`."""
         stem, end = f"{prefix}_iter_{iteration}", ".h5" if format == "HDF5" else ""
-        return cls(Path(f"{stem}.caffemodel{end}"), Path(f"{stem}.solverstate{end}"), Path(f"{stem}.runstate"))
+        return cls(
+            Path(f"{stem}.caffemodel{end}"),
+            Path(f"{stem}.solverstate{end}"),
+            Path(f"{stem}.runstate"),
+            Path(f"{stem}_ema.caffemodel{end}"),
+        )
 
     @property
-    def files(self) -> tuple[Path, Path, Path]:
-        """In the order in which they take their places."""
-        return self.weights, self.run, self.state
+    def files(self) -> tuple[Path, ...]:
+        """All that a snapshot may have, in the order in which they take their places."""
+        return self.weights, self.averages, self.run, self.state
 
     def remove(self) -> None:
         """Delete the snapshot; the solver state goes first, so that what is left is not taken for one."""
@@ -56,7 +64,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a snapshot holds; `layers` makes its arrays one by one."""
+    """What a snapshot holds; `layers` makes its arrays one by one, `averages` lends those of the averaged weights."""
 
     net_name: str
     layers: Iterable[LayerWeights]
@@ -65,6 +73,7 @@ class Content:
     history: tuple[Floats, ...]
     arrays: Mapping[str, Any]
     values: Mapping[str, Any]
+    averages: AbstractContextManager[Iterable[LayerWeights]] | None = None
 
 
 def write(place: Place, content: Content) -> None:
@@ -73,13 +82,14 @@ def write(place: Place, content: Content) -> None:
     Raises:
         NetdefError, OSError: the system refuses; what was there before is untouched.
     """
-    staged = {path: path.with_name(f".{path.name}.new") for path in place.files}
+    files = [path for path in place.files if content.averages or path != place.averages]
+    staged = {path: path.with_name(f".{path.name}.new") for path in files}
     as_hdf5 = place.state.suffix == ".h5"
     try:
-        if as_hdf5:
-            write_hdf5(staged[place.weights], content.layers)
-        else:
-            write_caffemodel(staged[place.weights], content.net_name, content.layers)
+        write_weights(staged[place.weights], content.net_name, content.layers, as_hdf5=as_hdf5)
+        if content.averages:
+            with content.averages as layers:
+                write_weights(staged[place.averages], content.net_name, layers, as_hdf5=as_hdf5)
         write_run_state(staged[place.run], content.arrays, content.values)
         state = SolverStateFile(content.iteration, str(place.weights), content.current_step, content.history)
         write_solverstate(staged[place.state], state, as_hdf5=as_hdf5)
@@ -89,6 +99,23 @@ def write(place: Place, content: Content) -> None:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
         raise
+
+
+def write_weights(path: Path, net_name: str, layers: Iterable[LayerWeights], *, as_hdf5: bool) -> None:
+    """Write the weights of a net, whole or not at all.
+
+    Raises:
+        NetdefError, OSError: the system refuses.
+    """
+    if as_hdf5:
+        write_hdf5(path, layers)
+    else:
+        write_caffemodel(path, net_name, layers)
+
+
+def best_path(prefix: str, format: Format) -> Path:
+    """Where the weights are kept that did best in the tests."""
+    return Path(f"{prefix}_best.caffemodel{'.h5' if format == 'HDF5' else ''}")
 
 
 def prepare(prefix: str) -> None:
@@ -130,6 +157,12 @@ def prune(prefix: str, keep: int, iteration: int) -> None:
 def run_state_path(state: Path) -> Path:
     """The run state that belongs to a solver state."""
     return state.with_name(re.sub(r"\.solverstate(\.h5)?$", "", state.name) + ".runstate")
+
+
+def averages_path(state: Path) -> Path:
+    """The averaged weights that belong to a solver state."""
+    stem, found, end = state.name.rpartition(".solverstate")
+    return state.with_name(f"{stem}_ema.caffemodel{end}" if found else f"{state.name}_ema")
 
 
 def learned_net(state: Path, written: str) -> Path:

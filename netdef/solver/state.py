@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
 from netdef.solver.run import Run, load_weights
-from netdef.solver.snapshot import Content, learned_net, run_state_path
+from netdef.solver.snapshot import Content, averages_path, learned_net, run_state_path
 from netdef.targets.torch import layer_blobs, shared_blobs, tensors
 from netdef.weights import LayerWeights, SolverStateFile, read_run_state, read_solverstate
 
@@ -25,7 +27,7 @@ def capture(run: Run) -> Content:
     position = {"train": run.train.feed.state(), "tests": [net.feed.state() for net in run.tests]}
     return Content(
         net_name=run.train.graph.name,
-        layers=_layers(run),
+        layers=layers(run),
         iteration=run.iter,
         current_step=run.current_step,
         history=tuple(row.detach().to("cpu").contiguous().numpy() for row in run.optimizer.history()),
@@ -36,7 +38,10 @@ def capture(run: Run) -> Content:
             "seed": run.random.seed,
             "data": position,
             "losses": list(run.losses.recent),
+            "scale": run.scale.state(),
+            "watched": {name: standing.state() for name, standing in run.standings.items()},
         },
+        averages=averaged(run) if run.average else None,
     )
 
 
@@ -51,6 +56,7 @@ def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
     extra, found = _run_state(place, state.iter)
     _check_type(run, place, state, extra)
     _check_shapes(run, place, state)
+    found += _restore_average(run, place)
     found += load_weights((run.train, *run.tests), [learned_net(place, state.learned_net)])
     run.optimizer.load_history([torch.from_numpy(np.array(row, np.float32)) for row in state.history])
     run.iter = run.optimizer.iteration = state.iter
@@ -60,13 +66,34 @@ def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
     return found
 
 
-def _layers(run: Run) -> Iterator[LayerWeights]:
+def layers(run: Run) -> Iterator[LayerWeights]:
     """The training net's layers; in HDF5 a shared parameter stands with its owner alone."""
-    borrowed = shared_blobs(run.train.graph) if run.config.snapshot_format == "HDF5" else set()
-    for layer in layer_blobs(run.train.module, run.train.graph):
-        kept = [(i, blob) for i, blob in enumerate(layer.blobs) if (layer.name, i) not in borrowed]
-        keys = tuple(str(i) for i, _ in kept) if len(kept) < len(layer.blobs) else ()
-        yield LayerWeights(layer.name, layer.type, [np.ascontiguousarray(blob) for _, blob in kept], keys=keys)
+    graph = run.train.graph
+    borrowed = shared_blobs(graph) if run.config.snapshot_format == "HDF5" else set()
+    for node, layer in zip(graph.nodes, layer_blobs(run.train.module, graph), strict=True):
+        kept = [i for i in range(len(layer.blobs)) if (layer.name, i) not in borrowed]
+        keys = tuple(map(str, kept)) if len(kept) < len(layer.blobs) else ()
+        blobs = [np.ascontiguousarray(layer.blobs[i]) for i in kept]
+        updates = [run.update.get(node.params[i].id) for i in kept] if run.config.snapshot_diff else []
+        diffs = [_diff(update, blob) for update, blob in zip(updates, blobs, strict=False)]
+        yield LayerWeights(layer.name, layer.type, blobs, diffs, keys)
+
+
+def _diff(update: Tensor | None, blob: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the last update subtracted, which Caffe keeps in the place of the gradient; 0 before the first."""
+    if update is None:
+        return np.zeros_like(blob)
+    return np.ascontiguousarray(update.float().cpu().numpy()).reshape(blob.shape)
+
+
+@contextmanager
+def averaged(run: Run) -> Iterator[Iterable[LayerWeights]]:
+    """Lend the layers with their averaged weights, or their own where there is no average."""
+    if run.average is None:
+        yield layers(run)
+        return
+    with run.average.in_place():
+        yield layers(run)
 
 
 def _carried(run: Run) -> dict[str, NDArray[Any]]:
@@ -109,12 +136,31 @@ def _run_state(state: Path, iteration: int) -> tuple[Extra | None, tuple[Diagnos
     return (arrays, values), ()
 
 
+def _restore_average(run: Run, state: Path) -> tuple[Diagnostic, ...]:
+    """Put the averages back by way of the weights, which are loaded after them."""
+    if run.average is None:
+        return ()
+    path = averages_path(state)
+    found: tuple[Diagnostic, ...] = ()
+    if path.is_file():
+        load_weights((run.train,), [path])
+    else:
+        load_weights((run.train,), [learned_net(state, read_solverstate(state).learned_net)])
+        found = (warning("ND0807", f"{path} is not there: the average begins anew from the weights"),)
+    run.average.begin()
+    return found
+
+
 def _resume(run: Run, extra: Extra) -> None:
     arrays, values = extra
     run.random.restore(arrays)
+    run.scale.restore(values.get("scale") or {})
     _carry_on(run, arrays)
     run.losses.recent.clear()
     run.losses.recent.extend(values["losses"])
+    for name, standing in run.standings.items():
+        if name in values.get("watched", {}):
+            standing.restore(values["watched"][name])
     run.train.feed.restore(values["data"]["train"])
     for net, position in zip(run.tests, values["data"]["tests"], strict=False):
         net.feed.restore(position)

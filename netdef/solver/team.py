@@ -55,6 +55,12 @@ class Team:
         dist.all_gather(found, tensor)
         return found
 
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each flag whether it is set in any process."""
+        if self.world == 1:
+            return flags
+        return tuple(bool(count) for count in self.sum(torch.tensor(flags, dtype=torch.int32)).tolist())
+
     def same(self, number: int) -> int:
         """The first process's number, for all."""
         if self.world == 1:

@@ -49,17 +49,21 @@ class Watch:
 
 @dataclass(slots=True)
 class Standing:
-    """How a watched output stands: its best value, and the tests since then. Part of a run's state."""
+    """How a watched output stands: its best value, the iteration of that, and the tests since. Part of a run's state."""
 
     watch: Watch
     best: float | None = None
+    at: int = 0
     waited: int = 0
 
-    def judge(self, outputs: Sequence[Output]) -> bool:
+    def judge(self, outputs: Sequence[Output], iteration: int) -> bool:
         """Take in the outputs of a test; whether this one is the best so far. A value that is no number never is."""
         output = next(output for output in outputs if output.name == self.watch.output)
         better = self._is_better(output.mean, downwards=self._downwards(output))
-        self.best, self.waited = (output.mean, 0) if better else (self.best, self.waited + 1)
+        if better:
+            self.best, self.at, self.waited = output.mean, iteration, 0
+        else:
+            self.waited += 1
         return better
 
     @property
@@ -69,11 +73,11 @@ class Standing:
 
     def state(self) -> dict[str, Any]:
         """What `restore` takes."""
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best, "at": self.at, "waited": self.waited}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self.best, self.waited = state["best"], state["waited"]
+        self.best, self.at, self.waited = state["best"], state["at"], state["waited"]
 
     def _downwards(self, output: Output) -> bool:
         return self.watch.mode == "MIN" or (self.watch.mode == "AUTO" and output.loss_weight != 0)

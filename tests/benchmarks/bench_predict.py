@@ -1,6 +1,6 @@
 """What does `netdef predict` cost beside a plain ONNX Runtime script that does the same? Prints the ratios.
 
-python tests/benchmarks/bench_predict.py [--nets resnet18] [--batches 1,32] [--rounds 15]
+python tests/benchmarks/bench_predict.py [--nets googlenet] [--batches 1,32] [--rounds 15]
 
 Both sides read the same JPEG files, resize them, subtract a mean, run the same model and take the best five classes,
 in the same process, turn by turn. `serial` is a plain loop over all that; `computing` is its time in ONNX Runtime and
@@ -85,8 +85,8 @@ def compare(name: str, batch: int, rounds: int, folder: Path) -> None:
     mine, whole, floor = (statistics.median(column) / len(paths) * 1e3 for column in zip(*turns, strict=True))
     ratios = [statistics.median(turn[0] / turn[i] for turn in turns) for i in (1, 2)]
     print(
-        f"{name:10} batch {batch:3}: netdef {mine:7.2f} ms, serial {whole:7.2f} ms, computing {floor:7.2f} ms an image; "
-        f"netdef/serial {ratios[0]:.3f}, netdef/computing {ratios[1]:.3f}"
+        f"{name:10} batch {batch:3}: netdef {mine:7.2f} ms, serial {whole:7.2f} ms, computing {floor:7.2f} ms an image;"
+        f" netdef/serial {ratios[0]:.3f}, netdef/computing {ratios[1]:.3f}"
     )
 
 
@@ -98,7 +98,7 @@ def timed(work: Callable[[], list[int]]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nets", default="resnet18")
+    parser.add_argument("--nets", default="googlenet")
     parser.add_argument("--batches", default="1,32")
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for title, files in _all():
             compared = compare(*files, Path(scratch))
-            print(f"{title:18} {len(compared.errors):3} blobs, largest relative error {compared.largest:.1e}")
+            click.echo(f"{title:18} {len(compared.errors):3} blobs, largest relative error {compared.largest:.1e}")
 
 
 def _all() -> Iterator[tuple[str, tuple[Path, Path]]]:

@@ -42,8 +42,7 @@ class Case:
 
 
 def spread(*shape: int, low: float = -1.0, high: float = 1.0, seed: int = 0) -> Callable[[], Tensor]:
-    """Values with equal gaps between them in random places: none is near 0, 1 or another one, so that no window or
-    comparison is undecided."""
+    """Values with equal gaps in random places: none is near 0 or another one, so no comparison is undecided."""
 
     def make() -> Tensor:
         count = int(np.prod(shape))

@@ -20,7 +20,7 @@ BVLC = frozenset(
     Im2col ImageData InfogainLoss InnerProduct Input Log LRN LSTM LSTMUnit MemoryData MultinomialLogisticLoss MVN
     Parameter Pooling Power PReLU Python Reduction ReLU Reshape RNN Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice
     Softmax SoftmaxWithLoss Split SPP Swish TanH Threshold Tile WindowData
-    """.split()
+    """.split()  # noqa: SIM905
 )
 """The types that BVLC Caffe registers (commit 9b89154)."""
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -103,9 +103,7 @@ def _inside(a: Rect, b: Rect) -> bool:
 def test_files_are_well_formed_and_equal_each_time(net):
     first, again = svg(compose(net)), svg(compose(net))
     assert first == again
-    drawn = [
-        each.get("data-id") for each in ElementTree.fromstring(first).iter(f"{SVG}g") if each.get("class") == "box"
-    ]
+    drawn = [each.get("data-id") for each in ET.fromstring(first).iter(f"{SVG}g") if each.get("class") == "box"]
     assert sorted(drawn) == sorted(box.id for box in boxes(net))
     page = html(compose(net), net)
     assert {layer[0][1] for box in _facts(page).values() for layer in box} == set(net.layers)
@@ -167,8 +165,12 @@ def test_which_layers_share_a_box(layers, expected):
     [
         pytest.param("a/x a/y b/x b/y", "a/x>a/y a/y>b/x b/x>b/y", ["a", "b"], id="slashes"),
         pytest.param("conv1 pool1 fc", "conv1>pool1 pool1>fc", [], id="no prefix"),
-        pytest.param("res_1_a res_1 res_2_a res_2", "res_1_a>res_1 res_1>res_2_a res_2_a>res_2", ["res_1", "res_2"], id="the finer one"),
-        pytest.param("m_1x1 m_3x3_r m_3x3 m_out", "m_1x1>m_out m_3x3_r>m_3x3 m_3x3>m_out", ["m"], id="a lone branch keeps all together"),
+        pytest.param(
+            "r_1_a r_1 r_2_a r_2", "r_1_a>r_1 r_1>r_2_a r_2_a>r_2", ["r_1", "r_2"], id="the finer one"
+        ),
+        pytest.param(
+            "m_1x1 m_3x3_r m_3x3 m_out", "m_1x1>m_out m_3x3_r>m_3x3 m_3x3>m_out", ["m"], id="a branch of one keeps all"
+        ),
         pytest.param("t_1 t_2 u", "t_1>u", [], id="not joined"),
         pytest.param("t_1 u t_2", "t_1>u u>t_2 t_1>t_2", [], id="another box in between"),
         pytest.param("s_1 s_2 t_1 t_2", "s_1>s_2 t_1>t_2 s_1>t_1 t_2>s_2", ["t"], id="each within the other"),
@@ -193,7 +195,7 @@ QUOTED = NASTY.replace('"', '\\"').replace("'", "\\'")
 def test_names_cannot_become_markup():
     net = graph(f'name: "{QUOTED}"\n{INPUT}\n{conv(QUOTED, "data")}\n{conv("]]>--><b>", QUOTED)}')
     picture, page = svg(compose(net)), html(compose(net), net)
-    names = {each.get("data-id") for each in ElementTree.fromstring(picture).iter(f"{SVG}g")}
+    names = {each.get("data-id") for each in ET.fromstring(picture).iter(f"{SVG}g")}
     assert NASTY in names
     assert "<script>alert" not in page
     assert page.count("</script>") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from netdef.diagnostics import Source
 from netdef.graph import Options, load
 from netdef.layers import registry
 from netdef.report.gradcheck import Check, check_gradients
-from tests.golden_cases import GOLDEN
+from tests.golden_cases import GOLDEN, cases, prototxt
 from tests.report.wrong_layer import WrongSquare
 
 HEAD = """
@@ -43,12 +44,13 @@ def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_half_a_gradient_parts(wrong: None) -> None:
-    (*right, bad) = found('layer { name: "sq" type: "WrongSquare" bottom: "c" top: "sq" }')
+    (*right, bad, whole) = found('layer { name: "sq" type: "WrongSquare" bottom: "c" top: "sq" }')
     assert {check.verdict for check in right} == {"agrees"}
     assert (bad.layer, bad.tensor, bad.verdict) == ("sq", "c", "parts")
     assert bad.error == pytest.approx(0.5, rel=1e-3)
     assert bad.analytic == pytest.approx(bad.numeric / 2, rel=1e-3)
     assert bad.kinks == 0
+    assert (whole.layer, whole.tensor, whole.verdict) == ("in one go", "conv.weight", "parts")
 
 
 @pytest.mark.parametrize(
@@ -61,13 +63,13 @@ def test_half_a_gradient_parts(wrong: None) -> None:
 )
 def test_kinks_are_told_and_are_no_faults(layer: str) -> None:
     zeros = 'layer { name: "zero" type: "Power" bottom: "c" top: "z" power_param { scale: 0 } }'
-    last = found(f'{zeros}\nlayer {{ name: "bend" {layer} bottom: "z" top: "b" }}')[-1]
+    last = found(f'{zeros}\nlayer {{ name: "bend" {layer} bottom: "z" top: "b" }}')[-2]
     assert (last.layer, last.verdict) == ("bend", "kink")
     assert last.kinks == last.directions
 
 
 def test_dropout_holds_still() -> None:
-    last = found('layer { name: "drop" type: "Dropout" bottom: "c" top: "d" }')[-1]
+    last = found('layer { name: "drop" type: "Dropout" bottom: "c" top: "d" }')[-2]
     assert (last.layer, last.verdict) == ("drop", "agrees")
 
 
@@ -81,6 +83,24 @@ def test_command_fails_with_a_table(
         main()
     out, err = capsys.readouterr()
     assert end.value.code == 1
-    assert "2 of 3 gradients agree" in out
+    assert "2 of 4 gradients agree" in out
     assert "PARTS" in out
     assert 'error[ND0032]: WrongSquare "sq"' in err
+
+
+FUSED = """layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" }
+layer { name: "sc" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: true } }
+layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }"""
+
+
+def test_fused_layers_agree_as_a_whole() -> None:
+    last = found(FUSED)[-1]
+    assert (last.layer, last.type, last.tensor, last.verdict) == ("in one go", "", "conv.weight", "agrees")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases("layers"), ids=lambda case: case["name"])
+def test_every_golden_layer_agrees(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(prototxt(case).parent)
+    graph = load(prototxt(case), Options(phase=case["phase"]))
+    assert [check for check in check_gradients(graph, samples=4) if check.verdict == "parts"] == []

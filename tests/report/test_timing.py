@@ -11,7 +11,7 @@ from netdef.diagnostics import NetdefError
 from netdef.graph import Options, load
 from netdef.report.subject import read_subject
 from netdef.report.timing import Timing, time_net
-from netdef.solver.running import Style
+from netdef.solver.style import Style
 from tests.golden_cases import GOLDEN
 
 CPU = Style(torch.device("cpu"))

@@ -71,10 +71,9 @@ def test_bfloat16_stays_near(path: Path) -> None:
     assert losses(path, 3, precision="BF16") == pytest.approx(losses(path, 3), rel=0.05)
 
 
-@pytest.mark.parametrize("precision", ["TF32", "FP16"])
-def test_precision_that_is_not_there(path: Path, precision: str) -> None:
+def test_precision_that_is_not_there(path: Path) -> None:
     with pytest.raises(NetdefError) as failure:
-        losses(path, 1, precision=precision)
+        losses(path, 1, precision="TF32")
     assert failure.value.diagnostics[0].code == "ND0713"
 
 

@@ -41,7 +41,7 @@ RATES = [10 ** (-6 + 6 * i / 299) for i in range(300)]
 def test_finds_the_steepest_and_the_lowest_place() -> None:
     test = _judge(seen({rate: valley(rate) for rate in RATES}), 300)
     assert test.steepest == pytest.approx(1e-3, rel=0.15)
-    assert test.lowest == pytest.approx(0.1, rel=0.5)
+    assert 0.04 < test.lowest < 0.15, "the corner is at 0.1, and a loss is smoothed over a third of a decade"
     assert test.suggestion == test.steepest
 
 

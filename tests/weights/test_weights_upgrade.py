@@ -28,7 +28,8 @@ CASES = [
     ),
     pytest.param(
         "layers { layer { name: 'p' type: 'padding' pad: 1 } bottom: 'x' top: 'p' }"
-        f" layers {{ layer {{ name: 'c' type: 'conv' num_output: 2 kernelsize: 1 {BLOB_K} {BLOB_B} }} bottom: 'p' top: 'c' }}",
+        f" layers {{ layer {{ name: 'c' type: 'conv' num_output: 2 kernelsize: 1 {BLOB_K} {BLOB_B} }}"
+        " bottom: 'p' top: 'c' }",
         f"layer {{ name: 'c' type: 'Convolution' bottom: 'x' top: 'c' {NEW_K} {NEW_B}"
         " convolution_param { num_output: 2 kernel_size: 1 pad: 1 } }",
         id="V0 with a padding layer",

@@ -160,6 +160,18 @@ The file named in `infogain_loss_param { source: … }` is missing, may not be r
 BlobProto. Relative paths begin at the folder in which netdef is started, as in Caffe.""",
     ),
     Page(
+        "ND0469",
+        "label smoothing or class weights do not fit",
+        """\
+`label_smoothing` (from 0 to 1) and `class_weight` (one number for each class, at least 0 and not all 0) are netdef's own
+settings of SoftmaxWithLoss; other losses have no use for them.
+
+    layer {
+      type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss"
+      loss_param { label_smoothing: 0.1 class_weight: [1, 1, 5] }     # three classes
+    }""",
+    ),
+    Page(
         "ND0466",
         "indices or selectors do not fit the rows",
         """\

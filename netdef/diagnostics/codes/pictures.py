@@ -28,7 +28,7 @@ No layer of the file takes part in the phase, level and stages asked for.
 (grey) or 3. Labels of a train_val net don't count, they go by themselves. This net has another input, several, or one
 whose size only its database knows:
 
-    netdef predict train_val.prototxt --shape data=1x3x224x224 -w w.caffemodel cat.jpg""",
+    netdef predict train_val.prototxt --shape data=?x3x224x224 -w w.caffemodel cat.jpg""",
     ),
     Page(
         "ND0953",
@@ -85,5 +85,14 @@ each, with the blob's name before the ending, and a blob has at most three axes 
 can hold.
 
     netdef features deploy.prototxt -w w.caffemodel --blob fc6 --blob fc7 photos/ -o f.npz""",
+    ),
+    Page(
+        "ND0959",
+        "the net's scores are NaN",
+        """\
+NaN says that the net cannot have computed anything of use: training diverged before the weights were saved, or they are
+random and BatchNorm has no statistics yet. `netdef weights show` counts what is not finite in each blob.
+
+    netdef weights show w.caffemodel""",
     ),
 )

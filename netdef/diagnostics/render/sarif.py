@@ -39,7 +39,7 @@ def _rule(code: str) -> dict[str, Any]:
     page = pages().get(code)
     if page is None:
         return {"id": code}
-    return {"id": code, "shortDescription": {"text": page.title}, "help": {"text": page.text, "markdown": page.text}}
+    return {"id": code, "shortDescription": {"text": page.title}, "help": {"text": page.text.strip()}}
 
 
 def _result(d: Diagnostic, rule: int) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _lines(nodes: list[Node], read: set[str]) -> Iterator[str]:
     if not inline:
         yield f"+ {followers}"
     for blob in nodes[-1].tops:
-        if blob.id not in read:
+        if blob.id not in read and not cast(Layer, first.layer).is_source:
             yield f"gives {sizes(blob)}"
 
 

@@ -14,19 +14,26 @@ _RATIO = 1.5
 """Width to height that is aimed at."""
 _GUTTER, _LEAD = 52.0, 30.0
 _MAX_COLUMNS = 12
+_WORTH = 0.75
+"""How much of the height columns may leave; a net that can be cut near its ends alone stays whole."""
 _TALL = 900.0
 """A picture of up to so many pixels stays one column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A layout in columns; `elbows` are the links that go from one column to the next."""
+    """A layout in columns.
+
+    Attributes:
+        ways: the links as in the layout; of one that begins at the end of a column what follows in the next, if any.
+        elbows: the way of such links from column to column.
+    """
 
     width: float
     height: float
     rects: Mapping[str, Rect]
     ways: Mapping[Link, tuple[Point, ...]]
-    elbows: frozenset[Link] = frozenset()
+    elbows: Mapping[Link, tuple[Point, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,21 @@ class _Column:
 def fold(plan: Layout) -> Folded:
     """The layout in as many columns as bring it nearest to a screen's shape; cut only where one blob passes."""
     if plan.height <= _TALL:
-        return Folded(plan.width, plan.height, plan.rects, plan.ways)
+        return Folded(plan.width, plan.height, plan.rects, plan.ways, {})
     spans = _spans(plan)
     cuts = _cuts(plan)
     options = [_columns(plan, spans, cuts, count) for count in range(1, _MAX_COLUMNS + 1)]
-    return _arrange(plan, min(options, key=_misshape))
+    worth = [columns for columns in options if _height(columns) <= _WORTH * plan.height]
+    return _arrange(plan, min([options[0], *worth], key=_misshape))
 
 
 def _misshape(columns: Sequence[_Column]) -> float:
     width = sum(column.rect.width + _GUTTER for column in columns)
-    return abs(log(width / max(column.rect.height for column in columns) / _RATIO))
+    return abs(log(width / _height(columns) / _RATIO))
+
+
+def _height(columns: Sequence[_Column]) -> float:
+    return max(column.rect.height for column in columns)
 
 
 def _spans(plan: Layout) -> list[tuple[float, float]]:
@@ -62,7 +74,7 @@ def _spans(plan: Layout) -> list[tuple[float, float]]:
 
 
 def _cuts(plan: Layout) -> list[int]:
-    """The levels after which a column may end: one blob goes on, and to the next level alone."""
+    """The levels after which a column may end: one blob goes on, and comes from this level."""
     crossing: dict[int, list[Link]] = {}
     for link in plan.ways:
         for level in range(plan.levels[link.source], plan.levels[link.target]):
@@ -70,8 +82,7 @@ def _cuts(plan: Layout) -> list[int]:
     return [
         level
         for level, links in sorted(crossing.items())
-        if len({(link.source, link.blob) for link in links}) == 1
-        and all(plan.levels[link.source] == level == plan.levels[link.target] - 1 for link in links)
+        if len({(link.source, link.blob) for link in links}) == 1 and plan.levels[links[0].source] == level
     ]
 
 
@@ -127,16 +138,24 @@ def _arrange(plan: Layout, columns: Sequence[_Column]) -> Folded:
             gutters[level] = x + column.rect.width + _GUTTER / 2
         x += column.rect.width + _GUTTER
     rects = {id: rect.moved(*shifts[plan.levels[id]]) for id, rect in plan.rects.items()}
-    elbows = {link for link in plan.ways if shifts[plan.levels[link.source]] != shifts[plan.levels[link.target]]}
-    ways = {}
+    ways: dict[Link, tuple[Point, ...]] = {}
+    elbows: dict[Link, tuple[Point, ...]] = {}
     for link, way in plan.ways.items():
-        (dx, dy), (ex, ey) = shifts[plan.levels[link.source]], shifts[plan.levels[link.target]]
-        ways[link] = tuple((px + dx, py + dy) for px, py in way)
-        if link in elbows:
-            end = way[-1][0] + ex, way[-1][1] + ey
-            ways[link] = tuple(_elbow(ways[link][0], end, gutters[plan.levels[link.source]]))
-    height = lead + max(column.rect.height for column in columns) + lead
-    return Folded(x - _GUTTER, height, rects, ways, frozenset(elbows))
+        level = plan.levels[link.source]
+        start, rest = _moved(way, shifts[level]), _moved(way, shifts[plan.levels[link.target]])
+        if shifts[level] == shifts[plan.levels[link.target]]:
+            ways[link] = start
+            continue
+        direct = plan.levels[link.target] == level + 1
+        elbows[link] = tuple(_elbow(start[0], rest[-1] if direct else rest[2], gutters[level]))
+        if not direct:
+            ways[link] = rest[2:]
+    height = lead + _height(columns) + lead
+    return Folded(x - _GUTTER, height, rects, ways, elbows)
+
+
+def _moved(way: tuple[Point, ...], shift: Point) -> tuple[Point, ...]:
+    return tuple((x + shift[0], y + shift[1]) for x, y in way)
 
 
 def _elbow(start: Point, end: Point, gutter: float) -> Iterator[Point]:

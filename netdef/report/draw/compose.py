@@ -57,8 +57,8 @@ class _Outside:
         scene = Scene(
             plan.width,
             plan.height,
-            edges=tuple(self._edge(link, plan) for link in drawn),
-            labels=tuple(labels(near, plan.ways, self.blobs, alone)),
+            edges=tuple(edge for link in drawn for edge in self._edges(link, plan)),
+            labels=tuple(labels(near, {**plan.ways, **plan.elbows}, self.blobs, alone)),
             cards=tuple(card(box, plan.rects[id]) for id, box in alone.items())
             + tuple(self._repetition(each, plan.rects[each.id]) for each in repeated),
         )
@@ -66,9 +66,13 @@ class _Outside:
             scene = _joined(scene, each.scene.moved(plan.rects[id].x, plan.rects[id].y))
         return scene
 
-    def _edge(self, link: Link, plan: Folded) -> Edge:
-        target = "" if link.target in self.modules else link.target
-        return Edge(self.makers[link.blob], target, link.blob, plan.ways[link], link in plan.elbows)
+    def _edges(self, link: Link, plan: Folded) -> Iterator[Edge]:
+        """One, or two where the link goes on in the next column."""
+        source, target = self.makers[link.blob], "" if link.target in self.modules else link.target
+        if link in plan.elbows:
+            yield Edge(source, "" if link in plan.ways else target, link.blob, plan.elbows[link], True)
+        if link in plan.ways:
+            yield Edge(source, target, link.blob, plan.ways[link])
 
     def _item(self, id: str) -> Item:
         if id not in self.modules:

@@ -160,6 +160,7 @@ def _fx_graph(recording: Recording, names: dict[str, str], wanted: list[str], wi
         made[value.name] = graph.placeholder(value.name, default_value=None)
     for call in recording.calls:
         made[call.result.name] = _emit(graph, call, names, made)
+        made[call.result.name].meta["layer"] = call.owner
     outputs = {blob: made[recording.values[blob].name] for blob in wanted}
     loss = made[recording.loss.name] if recording.loss else None
     graph.output((outputs, loss) if with_loss else outputs)

@@ -1,0 +1,43 @@
+"""How is a net computed: where, in which memory format and precision, with what aids?"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from netdef.solver.config import SolverConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Where a net computes, in which memory format and precision; compiled, recomputing, recorded or not."""
+
+    device: torch.device
+    channels_last: bool = True
+    precision: Literal["FP32", "TF32", "BF16", "FP16"] = "FP32"
+    compile: bool = False
+    checkpoint: bool = False
+    cuda_graphs: bool = False
+
+    @classmethod
+    def of(cls, config: SolverConfig, device: torch.device) -> Style:
+        """What the solver asks for."""
+        return cls(
+            device,
+            config.channels_last,
+            config.precision,
+            config.compile,
+            config.activation_checkpoint,
+            config.cuda_graphs,
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """What a forward pass runs inside."""
+        short = _SHORT.get(self.precision)
+        return nullcontext() if short is None else torch.autocast(self.device.type, short)
+
+
+_SHORT = {"BF16": torch.bfloat16, "FP16": torch.float16}
