@@ -33,6 +33,8 @@ def command(
     default the net is written as it is deployed, with predictions in the place of losses; `--phase TRAIN` gives the
     one that trains.
     """
+    if not output.endswith(".py"):
+        raise click.UsageError(f"-o names the Python file to write, as model.py: found {output!r}")
     if fold and not weights:
         raise click.UsageError("--fold puts layers into weights: it takes --weights")
     from netdef.deploy.eject import eject

@@ -144,9 +144,10 @@ def print_proof(proof: Proof) -> None:
     count = len(proof.blobs)
     shown = f"the {len(worst)} largest errors of {count} blobs" if count > len(worst) else f"all {count} blobs"
     sizes = " and ".join(map(str, proof.batch_sizes))
-    click.echo(f"{shown}; torch against {proof.oracle} at batch size {sizes}; relative to a blob's largest value")
+    sides = f"{proof.expected} against {proof.oracle}"
+    click.echo(f"{shown}; {sides} at batch size {sizes}; relative to a blob's largest value")
     if noisy := sum(blob.rounding > 0 and blob.max_rel > TOLERANCE for blob in proof.blobs):
-        click.echo(f"{noisy} of them above {TOLERANCE:g}: there torch's own rounding is about as large")
+        click.echo(f"{noisy} of them above {TOLERANCE:g}: there {proof.expected}'s own rounding is about as large")
 
 
 def _print(report: ExportReport, elapsed_s: float) -> None:

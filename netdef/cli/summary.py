@@ -33,22 +33,16 @@ def command(
 
 
 def _print_table(summary: Summary) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from netdef.cli.tables import print_table, table
 
-    table = Table(title=f"{summary.net or 'net'} ({summary.phase})", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("layer", "type", "top", "shape"):
-        table.add_column(name, no_wrap=True)
-    for name in ("parameters", "multiply-adds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    shown = table(
+        f"{summary.net or 'net'} ({summary.phase})", ("layer", "type", "top", "shape"), ("parameters", "multiply-adds")
+    )
     for row in summary.rows:
-        table.add_row(*_cells(row))
-    table.add_section()
-    table.add_row("total", "", "", "", _count(summary.cost.parameters), _count(summary.cost.multiply_adds))
-    console = Console()
-    # A table that a program or a pager reads keeps its full width; a terminal's own width is the person's choice.
-    console.print(table, width=None if console.is_terminal else console.measure(table).maximum, crop=False)
+        shown.add_row(*_cells(row))
+    shown.add_section()
+    shown.add_row("total", "", "", "", _count(summary.cost.parameters), _count(summary.cost.multiply_adds))
+    print_table(shown)
     for line in _totals(summary):
         click.echo(line)
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import click
 
+from netdef.cli.confusion import table
+from netdef.cli.gpus import gpu_number
 from netdef.cli.report import show
-from netdef.cli.train import gpu_number, split
+from netdef.cli.train import split
 from netdef.diagnostics import NetdefError, error
 from netdef.schema.kind import kind_of
 from netdef.schema.read import read_source
-from netdef.solver.evaluate import Score
 from netdef.solver.events import Output, numbered
 from netdef.solver.log import MOST_VALUES, values
 from netdef.solver.nets import read_config
-from netdef.solver.scoring import Scoring, of_net
+from netdef.solver.scoring import Result, Scoring, of_net
 from netdef.text import parse
 
 _DEFAULT_ITERATIONS = 50
@@ -33,6 +34,7 @@ _DEFAULT_ITERATIONS = 50
 @click.option("--gpu", "-gpu", help="The number of a GPU. Default: the processor, or what the solver says.")
 @click.option("--level", "-level", type=int, default=0, help="Level of the net.")
 @click.option("--stage", "-stage", "stages", multiple=True, help="A stage of the net; may be repeated.")
+@click.option("--confusion", is_flag=True, help="Count which classes are taken for which; precision and recall.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     file: str | None,
@@ -42,6 +44,7 @@ def command(
     gpu: str | None,
     level: int,
     stages: tuple[str, ...],
+    confusion: bool,
     form: str,
 ) -> None:
     """Score NET, or each test net of a solver file, on its own data, with the weights given.
@@ -52,9 +55,10 @@ def command(
     if path is None:
         raise click.UsageError("Missing argument 'NET'.")
     scorings = _scorings(path, iterations, level, split(stages))
-    results = [_score(scoring, split(weights), gpu_number(gpu), form) for scoring in scorings]
+    results = [_score(scoring, split(weights), gpu_number(gpu), form, confusion) for scoring in scorings]
     if form == "json":
-        click.echo(json.dumps([_plain(scoring, score) for scoring, score in results], indent=1))
+        plain = [_plain(scoring, result) for scoring, result in zip(scorings, results, strict=True)]
+        click.echo(json.dumps(plain, indent=1))
 
 
 def _scorings(path: str, iterations: int | None, level: int, stages: Sequence[str]) -> list[Scoring]:
@@ -69,23 +73,32 @@ def _scorings(path: str, iterations: int | None, level: int, stages: Sequence[st
     return [Scoring(choice, config) for choice in choices]
 
 
-def _score(scoring: Scoring, weights: Sequence[str], device: int | None, form: str) -> tuple[Scoring, Score]:
+def _score(scoring: Scoring, weights: Sequence[str], device: int | None, form: str, confusion: bool) -> Result:
     def tell(batch: int, outputs: tuple[Output, ...]) -> None:
         for index, name, value, _ in numbered(outputs):
             if index < MOST_VALUES:
                 click.echo(f"Batch {batch}, {name} = {value:.6g}")
 
-    score, warnings = scoring.run(weights, device=device, each=tell if form == "text" else None)
-    show(warnings)
+    result = scoring.run(weights, device=device, each=tell if form == "text" else None, confusion=confusion)
+    show(result.warnings)
     if form == "text":
-        click.echo(f"Loss: {score.loss:.6g}")
-        for index, name, value, weight in numbered(score.outputs):
-            loss = f" (* {weight:.6g} = {weight * value:.6g} loss)" if weight else ""
-            if index < MOST_VALUES:
-                click.echo(f"{name} = {value:.6g}{loss}")
-    return scoring, score
+        _tell_result(result)
+    return result
 
 
-def _plain(scoring: Scoring, score: Score) -> dict[str, Any]:
-    outputs = {output.name: values(output) for output in score.outputs}
-    return {"net": scoring.name, "iterations": scoring.choice.num_batches, "loss": score.loss, "outputs": outputs}
+def _tell_result(result: Result) -> None:
+    click.echo(f"Loss: {result.score.loss:.6g}")
+    for index, name, value, weight in numbered(result.score.outputs):
+        loss = f" (* {weight:.6g} = {weight * value:.6g} loss)" if weight else ""
+        if index < MOST_VALUES:
+            click.echo(f"{name} = {value:.6g}{loss}")
+    for found in result.confusions:
+        for line in table(found):
+            click.echo(line)
+
+
+def _plain(scoring: Scoring, result: Result) -> dict[str, Any]:
+    outputs = {output.name: values(output) for output in result.score.outputs}
+    plain = {"net": scoring.name, "iterations": scoring.choice.num_batches, "loss": result.score.loss}
+    confusions = {"confusion": [found.plain() for found in result.confusions]} if result.confusions else {}
+    return {**plain, "outputs": outputs, **confusions}

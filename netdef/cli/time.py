@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
+from netdef.cli.gpus import gpu_number
 from netdef.cli.options import net_options, shape_option, state_options
 from netdef.cli.report import show
 from netdef.cli.tables import print_table, table
-from netdef.cli.train import gpu_number
 from netdef.ir import Shape
 from netdef.report.subject import Subject, read_subject
 from netdef.report.timing import LayerTime, Timing, time_net

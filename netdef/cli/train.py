@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from types import FrameType
 
 import click
 
+from netdef.cli.gpus import gpu_number, num_processes, own_gpu
+from netdef.cli.launch import in_team, launch
 from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
 from netdef.cli.watch import learn_by_heart, noticing
-from netdef.diagnostics import NetdefError, RunError, error
+from netdef.diagnostics import RunError, error
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
 from netdef.solver.nets import read_config
@@ -28,7 +31,8 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--weights", "-weights", multiple=True, help="Weights to begin from: a file, or several with commas.")
 @click.option("--snapshot", "-snapshot", type=click.Path(readable=False), help="A .solverstate to go on from.")
 @click.option("--resume", type=click.Choice(["auto"]), help="Go on from the newest snapshot, if there is one.")
-@click.option("--gpu", "-gpu", help="The number of a GPU, or `all`. Default: what the solver says.")
+@click.option("--gpu", "-gpu", help="The number of a GPU, several with commas, or `all`. Default: the solver's.")
+@click.option("--processes", type=click.IntRange(1), metavar="N", help="Train in N processes. Default: one a GPU.")
 @click.option("--iterations", "-iterations", type=click.IntRange(0), help="Train to this iteration, not `max_iter`.")
 @click.option("--overfit", type=click.IntRange(1), metavar="N", help="Try to learn N training images by heart instead.")
 @click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard's files there.")
@@ -44,6 +48,7 @@ def command(
     snapshot: str | None,
     resume: str | None,
     gpu: str | None,
+    processes: int | None,
     iterations: int | None,
     overfit: int | None,
     tensorboard: str | None,
@@ -55,57 +60,50 @@ def command(
 ) -> None:
     """Train the net of the solver file SOLVER.
 
-    Ctrl-C ends the iteration under way, takes a snapshot and stops; a second one stops at once.
+    Ctrl-C ends the iteration under way, takes a snapshot and stops; a second one stops at once. With several GPUs, or
+    under torchrun, several processes train together; the solver's batch is shared out among them.
     """
     path = _one(file, named)
     if weights and snapshot:
         raise click.UsageError("--weights begins a run, --snapshot goes on with one: give one of them")
     config, warnings = read_config(path)
-    show(warnings)
     if iterations is not None:
         config = replace(config, max_iter=iterations)
-    start = split(weights) or None
-    extra, number = split(stages), gpu_number(gpu)
+    start, extra = split(weights) or None, split(stages)
     if overfit is not None:
-        learn_by_heart(config, overfit, iterations, weights=start, device=number, level=level, stages=extra)
+        show(warnings)
+        learn_by_heart(config, overfit, iterations, weights=start, device=gpu_number(gpu), level=level, stages=extra)
         return
-    with Solver(config, weights=start, device=number, level=level, stages=extra, observers=[warn]) as solver:
+    if (count := num_processes(gpu, processes)) > 1:
+        raise click.exceptions.Exit(launch(count, sys.argv[1:]))
+    with in_team() as team, Solver(config, weights=start, device=own_gpu(gpu), level=level, stages=extra) as solver:
+        state = snapshot or (_newest(config.snapshot_prefix) if resume else None)
+        signals = _signals(solver, sigint_effect, sighup_effect)
+        if not team.leads:
+            _follow(solver, state, signals)
+            return
+        show(warnings)
+        solver.observers.append(warn)
         if solver.device_note:
             click.echo(solver.device_note)
-        _restore(solver, snapshot or (_newest(config.snapshot_prefix) if resume else None))
+        _restore(solver, state)
         noticed = noticing(solver, first_loss=not (start or config.weights), tensorboard=tensorboard)
-        signals = _signals(solver, sigint_effect, sighup_effect)
         with watching(solver, config.max_iter), noticed, signals, _metrics(solver):
             solver.solve()
         click.echo(_conclusion(solver, path))
 
 
+def _follow(solver: Solver, state: str | None, signals: AbstractContextManager[None]) -> None:
+    """Take part in a run that another process speaks for."""
+    if state is not None:
+        solver.restore(state)
+    with signals:
+        solver.solve()
+
+
 def split(texts: tuple[str, ...]) -> list[str]:
     """What an option holds that may be repeated, and may hold several parts with commas (Caffe's way)."""
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
-
-
-def gpu_number(text: str | None) -> int | None:
-    """The GPU that `--gpu` names; `all` is the first as long as there is only one.
-
-    Raises:
-        NetdefError: ND0713, several are asked for.
-    """
-    if text is None:
-        return None
-    if text == "all":
-        import torch
-
-        numbers = list(range(max(torch.cuda.device_count(), 1)))
-    else:
-        parts = text.split(",")
-        if not all(part.strip().isdecimal() for part in parts):
-            raise click.BadParameter(f"{text!r} is neither a number nor `all`", param_hint="--gpu")
-        numbers = [int(part) for part in parts]
-    if len(numbers) > 1:
-        help = "name one: `--gpu 0`"
-        raise NetdefError([error("ND0713", f"{len(numbers)} GPUs were asked for; a run uses one", help=help)])
-    return numbers[0]
 
 
 def _one(file: str | None, named: str | None) -> str:

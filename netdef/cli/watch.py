@@ -49,7 +49,11 @@ def noticing(solver: Solver, *, first_loss: bool, tensorboard: str | None) -> It
     """Let a run be looked at inside the block: is its first loss what chance gives, and what does TensorBoard see?
 
     `first_loss` is for runs that begin from the fillers; `tensorboard` is the folder for its files, None for none.
+    Of several processes the leading one alone looks.
     """
+    if not solver.team.leads:
+        yield
+        return
     if first_loss:
         solver.observers.append(FirstLoss(solver.run.train.graph, partial(_tell, solver)))
     if tensorboard is None:

@@ -49,16 +49,21 @@ def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold:
         NetdefError: a layer cannot stand alone (ND0902, ND0930), or weights do not fit (ND06xx).
         RunError: a file cannot be written (ND0601, ND0914), or the folded net parts from the net (ND0931).
     """
-    deployed = net if net.phase == "TRAIN" else deploy(net)
+    graph = deployed = net if net.phase == "TRAIN" else deploy(net)
     target = Path(path)
-    beside = target.with_suffix(".safetensors") if weights else None
-    if beside:
-        graph, warnings = _write_weights(deployed, beside, weights, fold)
-        _write(target, write_source(graph, weights=beside.name))
-    else:
-        warnings = ()
-        _write(target, write_source(deployed))
-    return Ejected(target, beside, tuple(node.id for node in removed(net, deployed)), warnings)
+    left_out = tuple(node.id for node in removed(net, deployed))
+    if not weights:
+        _write(target, write_source(graph))
+        return Ejected(target, None, left_out, ())
+    module, warnings = _loaded(graph, weights)
+    if fold:
+        folded = folded_and_proven(graph, module)
+        graph, module = folded.graph, folded.module
+    beside = target.with_suffix(".safetensors")
+    text = write_source(graph, weights=beside.name)
+    write_safetensors(beside, _layers(graph, module), net_name=graph.name)
+    _write(target, text)
+    return Ejected(target, beside, left_out, warnings)
 
 
 def _write(target: Path, text: str) -> None:
@@ -66,18 +71,6 @@ def _write(target: Path, text: str) -> None:
         write_atomic(target, text)
     except OSError as fault:
         raise RunError([error("ND0914", f"{target} cannot be written: {fault.strerror or fault}")]) from fault
-
-
-def _write_weights(
-    graph: Graph, path: Path, weights: Sequence[PathLike], fold: bool
-) -> tuple[Graph, tuple[Diagnostic, ...]]:
-    """Write the weights; returns the graph that they are for, and what is dubious about them."""
-    module, warnings = _loaded(graph, weights)
-    if fold:
-        folded = folded_and_proven(graph, module)
-        graph, module = folded.graph, folded.module
-    write_safetensors(path, _layers(graph, module), net_name=graph.name)
-    return graph, warnings
 
 
 def _loaded(graph: Graph, weights: Sequence[PathLike]) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import fx
 
 from netdef.deploy import runtime
+from netdef.deploy.origin import origin_props
 from netdef.deploy.report import NO_PROOF, ExportReport, Proof
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
@@ -146,22 +146,14 @@ def _metadata(graph: Graph, weights: Sequence[PathLike], proof: Proof) -> dict[s
     props = {
         "netdef.version": netdef_version(),
         "netdef.net": graph.name,
+        "netdef.phase": graph.phase,
         "netdef.versions": f"torch {torch.__version__}, onnx {onnx.__version__}, onnxruntime {runtime.version()}",
     }
-    if graph.path and Path(graph.path).is_file():
-        props["netdef.source"] = Path(graph.path).name
-        props["netdef.source_sha256"] = _sha256(graph.path)
-    if weights:
-        props["netdef.weights_sha256"] = " ".join(_sha256(file) for file in weights)
+    props |= origin_props(graph.path, [*map(Path, weights)])
     if proof.largest:
         props["netdef.verified_batch_sizes"] = ",".join(map(str, proof.batch_sizes))
         props["netdef.largest_relative_error"] = f"{proof.largest.max_rel:.3e}"
     return dict(sorted(props.items()))
-
-
-def _sha256(path: PathLike) -> str:
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def interface(infos: Sequence[onnx.ValueInfoProto]) -> dict[str, tuple[int | str, ...]]:

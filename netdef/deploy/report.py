@@ -39,11 +39,13 @@ class Proof:
         blobs: the error of every blob that both name, in the order of the graph.
         batch_sizes: the batch sizes it was run with.
         oracle: what ran the model.
+        expected: what it was compared with.
     """
 
     blobs: tuple[BlobError, ...]
     batch_sizes: tuple[int, ...]
     oracle: str
+    expected: str = "torch"
 
     @property
     def largest(self) -> BlobError | None:

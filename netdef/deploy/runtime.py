@@ -122,10 +122,15 @@ def reference(model: onnx.ModelProto) -> Run:
 
 
 @contextmanager
-def exposing(model: onnx.ModelProto, names: Sequence[str]) -> Iterator[onnx.ModelProto]:
-    """Inside the block the model's outputs are `names`, values of its nodes; no copy, since it may be large."""
+def exposing(
+    model: onnx.ModelProto, names: Sequence[str], infos: Mapping[str, onnx.ValueInfoProto] | None = None
+) -> Iterator[onnx.ModelProto]:
+    """Inside the block the model's outputs are `names`, values of its nodes; no copy, since it may be large.
+
+    What the model does not state of a value is in `infos`, else it is of float32.
+    """
     outputs = [*model.graph.output]
-    stated = {info.name: info for info in (*model.graph.value_info, *outputs)}
+    stated = {info.name: info for info in (*model.graph.value_info, *outputs)} | dict(infos or {})
     del model.graph.output[:]
     model.graph.output.extend(stated.get(name) or _unshaped(name) for name in names)
     try:

@@ -89,7 +89,7 @@ def prove(
             tops = run({names[id]: array for id, array in feed.items()})
             found = {id: tops[names[id]] for id in shared if names[id] in tops}
             for new in compare(graph, blobs, found):
-                worst[new.name] = _worse(worst.get(new.name), new)
+                worst[new.name] = worse(worst.get(new.name), new)
         del run  # before the next one is made
     errors = tuple(worst[id] for id in shared if id in worst)
     if _far(errors):
@@ -183,14 +183,14 @@ def allowed(blob: BlobError) -> float:
     return max(TOLERANCE, _ROUNDINGS * blob.rounding) if isfinite(blob.rounding) else TOLERANCE
 
 
-def require_close(errors: Sequence[BlobError]) -> None:
+def require_close(errors: Sequence[BlobError], *, expected: str = "torch") -> None:
     """Raise RunError ND0908 at the first blob, in the order of the graph, that is further off than allowed."""
     far = _far(errors)
     if not far:
         return
     first = far[0]
     message = (
-        f'ONNX Runtime and torch part at blob "{first.name}" of layer "{first.layer}": relative error '
+        f'ONNX Runtime and {expected} part at blob "{first.name}" of layer "{first.layer}": relative error '
         f"{first.max_rel:.3g}, allowed {allowed(first):.3g} ({len(far)} of {len(errors)} blobs are off)"
     )
     raise RunError([error("ND0908", message, help="`netdef explain ND0908` tells what may be the reason")])
@@ -200,5 +200,6 @@ def _far(errors: Sequence[BlobError]) -> list[BlobError]:
     return [blob for blob in errors if not blob.max_rel <= allowed(blob)]
 
 
-def _worse(old: BlobError | None, new: BlobError) -> BlobError:
+def worse(old: BlobError | None, new: BlobError) -> BlobError:
+    """The one that is further off."""
     return new if old is None or new.max_rel >= old.max_rel else old

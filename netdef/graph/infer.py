@@ -75,7 +75,8 @@ class _Inference:
         merged = merge(shape, given)
         if merged is None:
             message = f'--shape gives "{blob.name}" {given}, but {node.type} "{node.id}" makes it {shape}'
-            self.draft.found.append(error("ND0312", message, span=node.places.layer))
+            help = f"a `?` leaves a size to the layer: {blob.name}=?x3x227x227 fits the batches of both phases"
+            self.draft.found.append(error("ND0312", message, span=node.places.layer, help=help))
         return merged or shape
 
     def check_supplied(self) -> None:

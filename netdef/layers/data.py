@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from netdef.ir import UNKNOWN, Filler, ParamSpec, Shape
@@ -110,6 +110,7 @@ class Data(Source):
         p = block.sub("data_param")
         if not p.message.source:
             block.reject("ND0473", "a Data layer needs `data_param { source: … }`", "data_param")
+        _warn_unread(p, ("scale", "mean_file", "crop_size", "mirror"))
         return cls(
             p.message.source,
             "LMDB" if p.enum("backend") == "LMDB" else "LEVELDB",
@@ -150,6 +151,7 @@ class ImageData(Source):
         m = p.message
         if not m.source:
             block.reject("ND0473", "an ImageData layer needs `image_data_param { source: … }`", "image_data_param")
+        _warn_unread(p, ("scale", "mean_file", "crop_size", "mirror"))
         if bool(m.new_height) != bool(m.new_width):
             p.reject("ND0474", "`new_height` and `new_width` go together; only one is given")
         return cls(
@@ -199,6 +201,9 @@ class WindowData(Source):
         m = p.message
         transform = Transform.decode(block.sub("transform_param"))
         crop_size = transform.crop_size or m.crop_size
+        _warn_unread(p, ("mean_file", "mirror"))
+        if p.has("scale"):  # Caffe's layer reads this one, and not that of `transform_param`
+            transform = replace(transform, scale=m.scale)
         if not crop_size:
             block.reject("ND0475", "WindowData needs `transform_param { crop_size: … }`", "transform_param")
         return cls(
@@ -341,6 +346,14 @@ def decode_shape(block: Block, name: str, index: int = 0) -> Shape:
     elif (shape.count() or 0) > MAX_COUNT:
         block.reject("ND0479", f"{shape} has {shape.count()} elements; a blob holds {MAX_COUNT} at most", name, index)
     return shape
+
+
+def _warn_unread(block: Block, names: tuple[str, ...]) -> None:
+    """Caffe moves these fields out of `layers` of 2014, and leaves those in a `layer` of today unread."""
+    for name in names:
+        if block.has(name):
+            help = f"write `transform_param {{ {name}: … }}`"
+            block.warn("ND0486", f"`{name}` has no effect here, in Caffe neither", name, help=help)
 
 
 def _image_and_label(batch_size: int, transform: Transform, count: int) -> tuple[Shape, ...]:

@@ -18,13 +18,14 @@ from netdef.solver.events import Event, Warned
 from netdef.solver.log import lines
 from netdef.solver.loop import Solver
 from netdef.solver.losses import Losses
-from netdef.solver.nets import net_path
+from netdef.solver.nets import batch_size, net_path
 from netdef.solver.optimizer import CaffeOptimizer, Learnable
 from netdef.solver.randomness import Randomness
 from netdef.solver.run import RULES, Run
 from netdef.solver.running import RunningNet
-from netdef.solver.style import Style
 from netdef.solver.snapshot import Place
+from netdef.solver.style import Style
+from netdef.solver.team import ALONE
 from netdef.targets.torch import tensors
 
 
@@ -37,6 +38,7 @@ class LiveNet(RunningNet):
         self.module = net.module
         self.feed: Any = net.sources  # a Feed would open what an Input never has
         self.style = Style(net.device, channels_last=False)
+        self.team, self.batch_size = ALONE, batch_size(net.graph)
         self.batch: dict[str, Tensor] = {}
         self.weights = {blob.id: weight for blob, weight in net.graph.losses()}
 

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from netdef.ir import Graph
 from netdef.nn.recurrent import Recurrent
 from netdef.report.layerwise import Step, steps
-from netdef.report.trial import random_values, with_batch
+from netdef.report.trial import random_values, require_sizes, with_batch
 from netdef.targets.torch import build_module, tensors
 
 Verdict = Literal["agrees", "kink", "parts"]
@@ -68,7 +68,7 @@ class Check:
 class Slope:
     """The numeric and the analytic slope in one direction.
 
-    `noise` is what rounding alone may make of the numeric one, `bends` whether some of the outputs have another slope
+    `noise` is what rounding alone may make of them, `bends` whether some of the outputs have another slope
     to the left than to the right: these are left out of both.
     """
 
@@ -96,6 +96,7 @@ def check_gradients(
     Raises:
         NetdefError: a size is unknown (ND0030), or a layer has no rule for torch.
     """
+    require_sizes(graph)
     graph = with_batch(graph, batch)
     generator = torch.Generator().manual_seed(seed)
     module = build_module(graph).double()
@@ -231,7 +232,9 @@ class _Lab:
         change = sum(float(_part(w, after[id] - before[id]).sum()) for id, w in weights.items())
         terms = (float(_part(w * (after[id] != before[id]), after[id]).square().sum()) for id, w in weights.items())
         analytic = (gradient * direction).sum() if isinstance(direction, Tensor) else gradient.flatten()[direction]
-        return Slope(change / (2 * size), float(analytic), _ROUNDING * float(sum(terms) ** 0.5) / size)
+        # The numeric slope is rounded where it is divided, the analytic one where gradients cancel to nothing.
+        noise = float(sum(terms) ** 0.5) / size + 10 * sum(float(w.norm()) for w in weights.values())
+        return Slope(change / (2 * size), float(analytic), _ROUNDING * noise)
 
 
 def _part(weights: Tensor, values: Tensor) -> Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any, cast
 
 import torch
@@ -14,10 +14,12 @@ from torch import Tensor
 
 from netdef.data.probe import probe
 from netdef.ir import Dim, Graph, Node
-from netdef.ir.cost import FLOAT_BYTES, total
+from netdef.ir.cost import total
 from netdef.layers import Layer
 from netdef.report.layerwise import Step, add_gradients, end_gradients, steps
+from netdef.report.stopwatch import Stopwatch
 from netdef.report.trial import random_values, require_sizes
+from netdef.report.work import backward_work, forward_work
 from netdef.solver.feed import Feed
 from netdef.solver.style import Style
 from netdef.targets.torch import build_module
@@ -138,8 +140,8 @@ def time_net(
         NetdefError: a size is unknown (ND0030), or data cannot be read.
     """
     require_sizes(graph)
-    bench = _Bench(graph, style, base_dir, seed)
-    try:
+    current = torch.cuda.device(style.device) if style.device.type == "cuda" else nullcontext()
+    with current, closing(_Bench(graph, style, base_dir, seed)) as bench:
         tell("warming up")
         for _ in range(_WARM_UP):
             bench.round()
@@ -148,8 +150,6 @@ def time_net(
             tell(f"round {number + 1} of {iterations}")
             bench.round()
         return bench.result(iterations)
-    finally:
-        bench.close()
 
 
 class _Bench:
@@ -161,7 +161,7 @@ class _Bench:
         if style.channels_last:
             to_channels_last(self.whole)
         self.steps = steps(graph, self.whole)
-        self.clock = _Clock(style.device)
+        self.clock = Stopwatch(style.device)
         generator = torch.Generator().manual_seed(seed)
         self.arguments: dict[str, str] = self.whole.meta["inputs"]
         self.random = {id: self._send(value) for id, value in random_values(graph, generator).items()}
@@ -213,8 +213,8 @@ class _Bench:
     def _row(self, node: Node, ms: dict[tuple[str, str], float], whole: float) -> LayerTime:
         forward, backward = ms["forward", node.id], ms.get(("backward", node.id))
         share = (forward + (backward or 0.0)) / whole if whole else 0.0
-        back = None if backward is None else Span(backward, *_backward_work(node))
-        return LayerTime(node.id, node.type, Span(forward, *_forward_work(node)), back, share)
+        back = None if backward is None else Span(backward, *backward_work(node))
+        return LayerTime(node.id, node.type, Span(forward, *forward_work(node)), back, share)
 
     def _batch(self) -> dict[str, Tensor]:
         """The inputs by blob id, each source's own where it is there."""
@@ -254,37 +254,6 @@ class _Bench:
         return value.to(self.style.device).contiguous(memory_format=form)
 
 
-class _Clock:
-    """Measures by the wall on the processor, by events on the stream on a GPU; times in ms by key."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.cuda = device.type == "cuda"
-        self.times: dict[tuple[str, str], list[float]] = {}
-        self._pending: list[tuple[tuple[str, str], torch.cuda.Event, torch.cuda.Event]] = []
-
-    def measure(self, key: tuple[str, str], work: Callable[[], Any]) -> Any:
-        """Do the work, note how long it took, hand on what it gave."""
-        if not self.cuda:
-            start = perf_counter()
-            result = work()
-            self.times.setdefault(key, []).append((perf_counter() - start) * _MS)
-            return result
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        first.record()
-        result = work()
-        last.record()
-        self._pending.append((key, first, last))
-        return result
-
-    def settle(self) -> None:
-        """Read the events, once a round, so that measuring stops the device as seldom as can be."""
-        if self._pending:
-            torch.cuda.synchronize()
-        for key, first, last in self._pending:
-            self.times.setdefault(key, []).append(first.elapsed_time(last))
-        self._pending.clear()
-
-
 def _feed(graph: Graph, node: Node, bench: _Bench, base_dir: Path | None, seed: int) -> Feed | None:
     """The source of a data layer, if it has one and that is there."""
     layer = cast(Layer, node.layer)
@@ -304,37 +273,6 @@ def _is_source(node: Node) -> bool:
     return cast(Layer, node.layer).is_source
 
 
-def _forward_work(node: Node) -> tuple[Dim, Dim]:
-    """FLOPs and bytes of the way there."""
-    adds = node.layer.cost(tuple(b.shape for b in node.bottoms), tuple(b.shape for b in node.tops))
-    return _doubled(adds), _moved(_counts(node))
-
-
-def _backward_work(node: Node) -> tuple[Dim, Dim]:
-    """FLOPs and bytes of the way back: once for the gradient of the input, once for that of the parameters."""
-    adds = node.layer.cost(tuple(b.shape for b in node.bottoms), tuple(b.shape for b in node.tops))
-    ways = any(node.propagate) + any(param.lr_mult != 0 and not param.spec.statistic for param in node.params)
-    tops = [blob.shape.count() for blob in node.tops]
-    bottoms = [b.shape.count() for b, flows in zip(node.bottoms, node.propagate, strict=True) if flows]
-    params = [p.spec.shape.count() for p in node.params if p.lr_mult and not p.spec.statistic]
-    read = [*tops, *(b.shape.count() for b in node.bottoms)] if params else tops
-    return _doubled(None if adds is None else adds * ways), _moved([*read, *bottoms, *params, *params])
-
-
-def _counts(node: Node) -> list[Dim]:
-    shapes = [b.shape for b in (*node.bottoms, *node.tops)] + [p.spec.shape for p in node.params]
-    return [shape.count() for shape in shapes]
-
-
-def _doubled(adds: Dim) -> Dim:
-    return None if adds is None else 2 * adds
-
-
-def _moved(counts: Sequence[Dim]) -> Dim:
-    count = total(counts)
-    return None if count is None else count * FLOAT_BYTES
-
-
-def _rate(amounts: Any, ms: float) -> float | None:
+def _rate(amounts: Iterable[Dim], ms: float) -> float | None:
     amount = total(amounts)
     return None if amount is None or not ms else amount / (ms / _MS)

@@ -16,7 +16,7 @@ TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 def check(block: Block) -> None:
     """Find everything wrong with a SolverParameter that can be known without its nets."""
-    for subject in (_type, _policy, _stepvalues, _numbers, _rule_fields, _decay, _train_net, _test_nets, _not_there):
+    for subject in (_type, _policy, _stepvalues, _numbers, _rule_fields, _decay, _train_net, _test_nets, _debug_info):
         subject(block)
     check_own(block, rule_type(block))
 
@@ -106,11 +106,10 @@ def _decay(block: Block) -> None:
         block.warn("ND0708", "`clip_gradients: 0` does not clip", "clip_gradients", help=help)
 
 
-def _not_there(block: Block) -> None:
-    """Fields of Caffe that netdef reads and does not act on."""
-    for name in ("debug_info", "snapshot_diff"):
-        if getattr(block.message, name):
-            block.warn("ND0713", f"`{name}` is not available: it has no effect", name)
+def _debug_info(block: Block) -> None:
+    if block.message.debug_info and not block.message.display:
+        help = "add `display: 100`, for example"
+        block.warn("ND0714", "`debug_info` without `display` shows nothing", "debug_info", help=help)
 
 
 def _train_net(block: Block) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Average:
-    """An exponential moving average of every parameter and statistic: ``a = decay a + (1 - decay) w`` after each update.
+    """A moving average of every parameter and statistic: ``a = decay a + (1 - decay) w`` after each update.
 
     It begins as the weights themselves (Polyak and Juditsky 1992 for the idea; decay as in Tarvainen and Valpola 2017).
     """

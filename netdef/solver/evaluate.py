@@ -30,13 +30,13 @@ def evaluate(
     outputs of each batch. Processes that run a net together take its batches in turns. The device is asked for numbers
     at the end alone, unless there is an `each`.
     """
-    sums = _zeros(net)
+    sums = {} if net.team.rank < num_batches else _zeros(net)
     total = torch.zeros((), dtype=torch.float64, device=net.style.device)
     for batch in range(net.team.rank, num_batches, net.team.world):
         outputs, loss = net.forward()
         total += loss.double()
         for name, value in outputs.items():
-            sums[name] += value.double()
+            sums[name] = sums[name] + value.double() if name in sums else value.double()
         if each:
             each(batch, net.described([(name, value.cpu().numpy()) for name, value in outputs.items()]))
     count = max(num_batches, 1)
@@ -45,6 +45,7 @@ def evaluate(
 
 
 def _zeros(net: RunningNet) -> dict[str, Tensor]:
+    """What a process adds that has no batch of a test."""
     device = net.style.device
     sizes = {blob.id: blob.shape.known_sizes() for blob in net.graph.outputs}
     return {name: torch.zeros(size, dtype=torch.float64, device=device) for name, size in sizes.items()}

@@ -16,8 +16,20 @@ from netdef.solver import device as devices
 from netdef.solver import snapshot as snapshots
 from netdef.solver import state
 from netdef.solver.config import SolverConfig
+from netdef.solver.debug import DebugNet, build_debug
 from netdef.solver.evaluate import Score, evaluate
-from netdef.solver.events import Best, Displayed, Event, Observer, Snapshotted, StoodStill, Tested, Testing, Warned
+from netdef.solver.events import (
+    Best,
+    Debugged,
+    Displayed,
+    Event,
+    Observer,
+    Snapshotted,
+    StoodStill,
+    Tested,
+    Testing,
+    Warned,
+)
 from netdef.solver.losses import Losses
 from netdef.solver.nets import check_trainable, compile_choice, read_config
 from netdef.solver.optimizer import CaffeOptimizer
@@ -233,6 +245,7 @@ class Solver:
         run.current_step = policy.current_step(run.iter, run.current_step)
         rate = single(policy.rate(run.iter, run.current_step))
         if self._due(self.config.display):
+            self._show_debug()
             self._show(rate)
         run.optimizer.rate = rate
         update(run)
@@ -295,6 +308,8 @@ class Solver:
         """Write the weights that were tested; where that fails, training goes on."""
         if not self.team.leads:
             return
+        if not self.team.leads:
+            return
         path = snapshots.best_path(self.config.snapshot_prefix, self.config.snapshot_format)
         try:
             snapshots.prepare(self.config.snapshot_prefix)
@@ -306,6 +321,10 @@ class Solver:
             return
         assert standing.best is not None
         self._tell(Best(self.iter, standing.watch.output, standing.best, path))
+
+    def _show_debug(self) -> None:
+        if isinstance(self.run.train, DebugNet):
+            self._tell(Debugged(self.iter, tuple(self.run.train.lines())))
 
     def _show(self, rate: float) -> None:
         outputs = self.run.train.of_all(self._outputs)
@@ -368,7 +387,8 @@ def _build(
     check_trainable(graph)
     graphs = [compile_choice(choice, config) for choice in config.tests]
     random = Randomness(config.seed, device, team)
-    train = build_train(graph, config, style, random)
+    debugging = config.debug_info and team.world == 1
+    train = (build_debug if debugging else build_train)(graph, config, style, random)
     tests = [build_test(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]
     share_weights(train, *tests)
     scale = LossScale(device) if config.precision == "FP16" else NO_SCALE

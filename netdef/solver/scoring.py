@@ -9,6 +9,7 @@ from netdef.diagnostics import Diagnostic
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.where import Where
 from netdef.solver.config import NetChoice, SolverConfig
+from netdef.solver.confusion import Confusion, CountingNet, build_counting
 from netdef.solver.device import choose
 from netdef.solver.evaluate import Score, evaluate
 from netdef.solver.events import Output
@@ -17,6 +18,15 @@ from netdef.solver.randomness import Randomness
 from netdef.solver.run import load_weights
 from netdef.solver.running import build_net, reported
 from netdef.solver.style import Style
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a scoring: the means, warnings, and which classes were taken for which if that was asked."""
+
+    score: Score
+    warnings: tuple[Diagnostic, ...]
+    confusions: tuple[Confusion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +47,9 @@ class Scoring:
         *,
         device: int | str | None = None,
         each: Callable[[int, tuple[Output, ...]], None] | None = None,
-    ) -> tuple[Score, tuple[Diagnostic, ...]]:
-        """Score the net on its own data; `each` is told the outputs of each batch. Returns warnings too.
+        confusion: bool = False,
+    ) -> Result:
+        """Score the net on its own data; `each` is told the outputs of each batch, `confusion` counts classes too.
 
         Raises:
             NetdefError: the net, its data or its weights are wrong.
@@ -46,11 +57,13 @@ class Scoring:
         where = choose(self.config, device)[0]
         style = Style(where, self.config.channels_last, self.config.precision)
         random = Randomness(self.config.seed, where)
-        net = build_net(compile_choice(self.choice, self.config), self.choice, self.config, style, random)
+        build = build_counting if confusion else build_net
+        net = build(compile_choice(self.choice, self.config), self.choice, self.config, style, random)
         try:
             found = load_weights([net], weights)
             with random.active(), reported(net):
-                return evaluate(net, self.choice.num_batches, each=each), found
+                score = evaluate(net, self.choice.num_batches, each=each)
+            return Result(score, found, net.confusions() if isinstance(net, CountingNet) else ())
         finally:
             net.feed.close()
 

@@ -5,9 +5,10 @@ normaliser, and the loss of the whole batch is Σ loss * own normaliser / whole 
 multiplied by N * own / whole: then the mean over the processes is the loss of the whole batch, and so is the mean of
 the gradients, exactly, however unequal the parts are.
 
-The normaliser is a number of rows or labels, which the shapes tell, but for VALID with an `ignore_label`: there the
-labels that count are counted in each batch. What is no loss layer but has a `loss_weight` counts as a sum over its
-elements, which is right unless the layer itself averages over rows (a Reduction MEAN over axis 0 is known).
+The normaliser is a number of rows or labels, which the shapes tell, but for VALID with an `ignore_label` or a
+`class_weight`: there the labels that count are counted in each batch. What is no loss layer but has a `loss_weight`
+counts as a sum over its elements, which is right unless the layer itself averages over rows (a Reduction MEAN over
+axis 0 is known).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from netdef.ir import Graph, Node
 from netdef.layers.arithmetic import Reduction
-from netdef.layers.loss import Counting, Loss
+from netdef.layers.loss import Counting, Loss, SoftmaxWithLoss
 from netdef.solver.team import Team
 
 
@@ -32,7 +33,9 @@ class Term:
         blob: its id.
         weight: its `loss_weight`.
         share: own normaliser / whole normaliser where the shapes tell it.
-        labels, ignore: the blob of labels and the value that does not count, where labels must be counted.
+        labels: the blob of labels, where they must be counted.
+        ignore: the label that does not count.
+        class_weight: how much a label of each class counts; empty for 1 each.
     """
 
     blob: str
@@ -40,14 +43,24 @@ class Term:
     share: float = 1.0
     labels: str | None = None
     ignore: int | None = None
+    class_weight: tuple[float, ...] = ()
 
     def factor(self, values: Mapping[str, Tensor], team: Team) -> Tensor | float:
         """What to multiply the own value by, so that the mean over the team is the whole batch's."""
         if self.labels is None:
             return self.share * team.world
-        own = values[self.labels].detach().long().ne(self.ignore or 0).sum().double()
-        factor: Tensor = own.clamp(min=1) * team.world / team.sum(own.clone()).clamp(min=1)
+        own = self._count(values[self.labels].detach().long())
+        whole = team.sum(own.clone())
+        factor: Tensor = torch.where(own > 0, own, 1.0) * team.world / torch.where(whole > 0, whole, 1.0)
         return factor.float()
+
+    def _count(self, target: Tensor) -> Tensor:
+        """The labels that count, or the sum of their weights."""
+        valid = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
+        if not self.class_weight:
+            return valid.sum().double()
+        weights = torch.tensor(self.class_weight, dtype=torch.float64, device=target.device)
+        return torch.where(valid, weights[torch.where(valid, target, 0)], 0.0).sum()
 
 
 def terms(own: Graph, whole: Graph) -> tuple[Term, ...]:
@@ -93,8 +106,9 @@ def _term(own: Node, whole: Node, blob: str, weight: float) -> Term:
         return Term(blob, weight, _ratio(own, whole, 0))
     if counting.normalization == "NONE":
         return Term(blob, weight)
-    if counting.normalization == "VALID" and counting.ignore_label is not None:
-        return Term(blob, weight, labels=own.bottoms[1].id, ignore=counting.ignore_label)
+    weights = own.layer.balance.class_weight if isinstance(own.layer, SoftmaxWithLoss) else ()
+    if counting.normalization == "VALID" and (counting.ignore_label is not None or weights):
+        return Term(blob, weight, 1.0, own.bottoms[1].id, counting.ignore_label, weights)
     return Term(blob, weight, _ratio(own, whole, 0))
 
 

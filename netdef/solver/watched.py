@@ -49,7 +49,7 @@ class Watch:
 
 @dataclass(slots=True)
 class Standing:
-    """How a watched output stands: its best value, the iteration of that, and the tests since. Part of a run's state."""
+    """How a watched output stands: its best value, when that was, and the tests since. Part of a run's state."""
 
     watch: Watch
     best: float | None = None

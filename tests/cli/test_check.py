@@ -91,8 +91,8 @@ MISTAKES = (
     (
         "a parameter",
         'layer { name: "e" type: "Dropout" bottom: "data" top: "e" dropout_param { dropout_ratio: 1.5 } }',
-        "",
-        89,
+        "ND0457",
+        90,
     ),
 )
 

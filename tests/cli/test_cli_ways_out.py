@@ -108,12 +108,29 @@ def test_export_folds_unless_told_otherwise(monkeypatch, capsys, tmp_path):
     assert "folded" not in capsys.readouterr().out
 
 
+NORMALISED = """
+layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "bn" type: "BatchNorm" bottom: "data" top: "data" }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+"""
+
+
+def test_an_input_keeps_its_name_when_the_layer_on_it_is_folded(monkeypatch, capsys, tmp_path):
+    (tmp_path / "net.prototxt").write_text(NORMALISED)
+    assert run(monkeypatch, "export", tmp_path / "net.prototxt", "-o", tmp_path / "m.onnx") == 0
+    out = capsys.readouterr().out
+    assert "folded: bn\n" in out
+    assert "data batchx3x8x8 -> conv batchx4x6x6" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (("eject", RESIDUAL, "-o", "/nowhere/m.py"), 3, "ND0914"),
         (("eject", LENET, "-o", "m.py"), 1, "ND0321"),
         (("eject", RESIDUAL, "--fold", "-o", "m.py"), 2, "takes --weights"),
+        (("eject", RESIDUAL, "-o", "m.safetensors"), 2, "the Python file"),
         (("deploy-net", LENET), 1, "ND0321"),
         (("fold", RESIDUAL, "-w", WEIGHTS, "-o", "out.prototxt"), 2, "requires 2 arguments"),
         (("fold", RESIDUAL, "-w", WEIGHTS, "-o", "a.prototxt", "a.txt"), 1, "ND0616"),
@@ -123,6 +140,7 @@ def test_export_folds_unless_told_otherwise(monkeypatch, capsys, tmp_path):
         "no folder",
         "eject, sizes unknown",
         "eject, nothing to fold",
+        "eject, no Python file",
         "deploy-net, sizes unknown",
         "one file",
         "no format",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from netdef.diagnostics import Source
+from netdef.diagnostics import NetdefError, Source
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.graph.load import check, load_written
@@ -81,3 +81,23 @@ def test_batch_stays_where_a_layer_needs_it() -> None:
     )
     graph, messages = load_written(Source("net.prototxt", NET + fixed), TEST)
     assert "input_param { shape { dim: 8 dim: 4 } }" in text_of(deploy(graph), messages)
+
+
+CORPUS = Path(__file__).parents[3] / "shared/corpus"
+
+
+@pytest.mark.corpus
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus")
+def test_real_nets_stay_what_they_are() -> None:
+    written = 0
+    for path in sorted(CORPUS.rglob("*.prototxt")):
+        try:
+            graph, messages = load_written(path, TEST)
+        except NetdefError:
+            continue  # a solver, or a fork's net
+        deployed = deploy(graph)
+        if deployed.outputs and all(blob.shape.known for blob in deployed.blobs.values()):
+            found = again(print_message(to_message(deployed, messages)))
+            assert dump(found) == re.sub(r" loss\*\S+", "", dump(deployed)), path
+            written += 1
+    assert written >= 100

@@ -66,7 +66,10 @@ PAIR = {"a": spread(2, 3, 2, 2, seed=1), "b": spread(2, 3, 2, 2, low=-1.1, high=
 CONT = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
 CLASSES = {"label": labels(1, 3, 0)}
 CONV = "weight_filler { type: 'xavier' } bias_filler { type: 'uniform' }"
-RECURRENT = "recurrent_param { num_output: 2 weight_filler { type: 'uniform' min: -1 } bias_filler { type: 'uniform' } }"
+RECURRENT = (
+    "recurrent_param { num_output: 2 weight_filler { type: 'uniform' min: -1 }"
+    " bias_filler { type: 'uniform' } }"
+)
 
 CASES = {
     "AbsVal": Case("type: 'AbsVal'", X),

@@ -43,6 +43,8 @@ def test_bytes_are_each_number_once(timing: Timing) -> None:
     x, c, ip, conv_params, ip_params = 4 * 2 * 36, 4 * 3 * 16, 4 * 5, 3 * 18 + 3, 5 * 48 + 5
     expected = [4 * (x + c + conv_params), 4 * (2 * c), 4 * (c + ip + ip_params)]
     assert [row.forward.bytes_moved for row in timing.layers] == expected
+    back = [4 * (c + x + conv_params), 4 * (2 * c), 4 * (ip + 2 * c + 2 * ip_params)]
+    assert [row.backward and row.backward.bytes_moved for row in timing.layers] == back
 
 
 def test_shares_are_of_the_sum(timing: Timing) -> None:

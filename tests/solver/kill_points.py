@@ -77,8 +77,8 @@ def train(solver_file: Path, fatal: int) -> int:
 
 def digest(out: Path) -> str:
     """What the last snapshot holds."""
-    parts = [(out / f"snap_iter_20.{end}").read_bytes() for end in ("caffemodel", "solverstate", "runstate")]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    last = sorted(path for path in out.glob("snap_*") if "_iter_20" in path.name or "_best" in path.name)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in last)).hexdigest()
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from netdef.solver.config import SolverConfig
 
 GOOD = 'net: "n" base_lr: 0.1 lr_policy: "fixed" max_iter: 9 '
 PLAIN = 'net: "n" max_iter: 9 '
+TESTED = "test_iter: 5 test_interval: 2 "
+PLATEAU = PLAIN + 'base_lr: 1 lr_policy: "plateau" ' + TESTED
 CORPUS = Path(__file__).parents[2].parent / "shared" / "corpus"
 
 
@@ -76,6 +78,24 @@ WRONG = {
     "iter_size": (GOOD + "iter_size: 0", "ND0708", "0", "at least 1"),
     "adagrad_momentum": (GOOD + 'type: "AdaGrad" momentum: 0.9', "ND0709", "0.9", "no momentum"),
     "rmsprop_momentum": (GOOD + "solver_type: RMSPROP momentum: 0.9", "ND0709", "0.9", "no momentum"),
+    "plateau_gamma": (PLATEAU + 'plateau { output: "loss" }', "ND0704", '"plateau"', "gamma"),
+    "plateau_without": (PLATEAU + "gamma: 0.1", "ND0704", '"plateau"', "`plateau`"),
+    "plateau_rises": (PLATEAU + 'gamma: 1 plateau { output: "loss" }', "ND0708", "1", "below 1"),
+    "no_output": (GOOD + TESTED + "early_stop {}", "ND0716", "{}", "names no output"),
+    "untested_stop": (GOOD + 'early_stop { output: "a" }', "ND0716", "{}", "nothing is tested"),
+    "no_such_test_net": (GOOD + TESTED + 'early_stop { output: "a" net: 1 }', "ND0716", "1", "from 0 to 0"),
+    "patience_0": (GOOD + TESTED + 'early_stop { output: "a" patience: 0 }', "ND0708", "0", "at least 1"),
+    "min_change": (GOOD + TESTED + 'early_stop { output: "a" min_change: -1 }', "ND0708", "-1", "at least 0"),
+    "linear_max": ('net: "n" base_lr: 1 lr_policy: "linear"', "ND0704", '"linear"', "max_iter"),
+    "cosine_max": ('net: "n" base_lr: 1 lr_policy: "cosine"', "ND0704", '"cosine"', "max_iter"),
+    "high_floor": (PLAIN + 'base_lr: 1 lr_policy: "cosine" min_lr: 2', "ND0708", "2", "at most base_lr (1)"),
+    "restart_mult_0": (PLAIN + 'base_lr: 1 lr_policy: "cosine" restart_iter: 5 restart_mult: 0', "ND0708", "0", "1"),
+    "negative_warmup": (GOOD + "warmup_iter: -1", "ND0708", "-1", "at least 0"),
+    "clip_twice": (GOOD + "clip_gradients: 1 clip_value: 2", "ND0714", "2", "exclude each other"),
+    "ema_1": (GOOD + "ema_decay: 1", "ND0708", "1", "below 1"),
+    "adamw_l1": (GOOD + 'type: "AdamW" regularization_type: "L1"', "ND0714", '"L1"', "no L1"),
+    "nameless_rule": (GOOD + "param_rule { lr_mult: 0 }", "ND0715", "{}", "names no layers"),
+    "negative_rule": (GOOD + 'param_rule { layer: "a" lr_mult: -1 }', "ND0708", "-1", "at least 0"),
     "regularization": (GOOD + 'regularization_type: "L3"', "ND0710", '"L3"', "L3"),
 }
 
@@ -99,7 +119,14 @@ DUBIOUS = {
     "interval_alone": (GOOD + "test_interval: 5", "ND0707"),
     "clip_0": (GOOD + "clip_gradients: 0", "ND0708"),
     "test_iter_0": (GOOD + "test_iter: 0 test_interval: 5", "ND0708"),
-    "debug_info": (GOOD + "debug_info: true", "ND0713"),
+    "debug_info": (GOOD + "debug_info: true", "ND0714"),
+    "min_lr": (GOOD + "min_lr: 0.01", "ND0714"),
+    "restart_iter": (GOOD + "restart_iter: 5", "ND0714"),
+    "restart_mult": (PLAIN + 'base_lr: 1 lr_policy: "cosine" restart_mult: 2', "ND0714"),
+    "warmup_start_lr": (GOOD + "warmup_start_lr: 0.01", "ND0714"),
+    "endless_warmup": (GOOD + "warmup_iter: 9", "ND0714"),
+    "plateau_with_fixed": (GOOD + TESTED + 'plateau { output: "loss" }', "ND0714"),
+    "clip_value_0": (GOOD + "clip_value: 0", "ND0708"),
 }
 
 
@@ -177,3 +204,19 @@ def test_solvers_of_real_users_are_right() -> None:
         if not found:
             SolverConfig.decode(bound.message, bound.where, found)
             assert not [d.message for d in found if d.severity.value == "error"], path
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("ema_decai: 0.9", "ema_decay"),
+        ("warmup_iters: 9", "warmup_iter"),
+        ('early_stop { outptu: "a" }', "output"),
+        ('early_stop { output: "a" mode: MAXX }', "MAX"),
+        ('param_rule { layers: "a" }', "layer"),
+    ],
+    ids=["ema", "warmup", "in_early_stop", "mode", "in_param_rule"],
+)
+def test_own_fields_misspelt(text: str, near: str) -> None:
+    _, found = decode(GOOD + TESTED + text)
+    assert near in " ".join((found[0].message, *found[0].help, found[0].fix.text if found[0].fix else ""))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from netdef.solver.optimizer import CaffeOptimizer, Learnable
-from netdef.solver.rules import SGD, AdaDelta, AdaGrad, Adam, Nesterov, RMSProp, Rule
+from netdef.solver.rules import SGD, AdaDelta, AdaGrad, Adam, AdamW, Nesterov, RMSProp, Rule
 
 State = list[float]
 Naive = Callable[[float, State, float, int], tuple[float, State]]
@@ -139,3 +139,47 @@ def test_a_closure_makes_the_gradients() -> None:
 
     assert optimizer.step(closure).item() == 1.0
     assert w.item() == 0.0
+
+
+def updated(
+    rule: Rule, start: list[np.ndarray], grads: list[list[np.ndarray]], **settings: float
+) -> list[torch.Tensor]:
+    """The weights after an update for each list of gradients; their rates and decays are doubled one by one."""
+    tensors = [torch.tensor(w, requires_grad=True) for w in start]
+    optimizer = CaffeOptimizer([Learnable(w, 2.0**k, 2.0**k) for k, w in enumerate(tensors)], rule, **settings)
+    for t, step in enumerate(grads, 1):
+        for w, g in zip(tensors, step, strict=True):
+            w.grad = torch.tensor(g)
+        optimizer.rate = 0.05 / t
+        optimizer.step()
+    return tensors
+
+
+def test_adamw_is_torchs() -> None:
+    rng = np.random.default_rng(2)
+    start = [rng.standard_normal(shape).astype(np.float32) for shape in SHAPES]
+    grads = [[rng.standard_normal(shape).astype(np.float32) for shape in SHAPES] for _ in range(6)]
+    theirs = [torch.tensor(w, dtype=torch.float64, requires_grad=True) for w in start]
+    groups = [{"params": [w], "weight_decay": 0.1 * 2.0**k} for k, w in enumerate(theirs)]
+    oracle = torch.optim.AdamW(groups, betas=(0.8, 0.98), eps=1e-3, foreach=False)
+    for t, step in enumerate(grads, 1):
+        for k, (w, g) in enumerate(zip(theirs, step, strict=True)):
+            w.grad = torch.tensor(g, dtype=torch.float64)
+            oracle.param_groups[k]["lr"] = 0.05 / t * 2.0**k
+        oracle.step()
+    ours = updated(AdamW(0.8, 0.98, 1e-3), start, grads, weight_decay=0.1)
+    for found, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(found.detach(), expected.detach(), rtol=2e-5, atol=1e-6)
+
+
+def test_clipping_by_value_is_torchs() -> None:
+    rng = np.random.default_rng(3)
+    start = [rng.standard_normal(shape).astype(np.float32) for shape in SHAPES]
+    grads = [rng.standard_normal(shape).astype(np.float32) for shape in SHAPES]
+    theirs = [torch.tensor(w, requires_grad=True) for w in start]
+    for w, g in zip(theirs, grads, strict=True):
+        w.grad = torch.tensor(g) / 2
+    torch.nn.utils.clip_grad_value_(theirs, 0.3)
+    ours = updated(SGD(0.0), start, [grads], clip_value=0.3, iter_size=2)
+    for k, (found, w, before) in enumerate(zip(ours, theirs, start, strict=True)):
+        np.testing.assert_allclose(found.detach(), before - 0.05 * 2.0**k * w.grad.numpy(), rtol=1e-5, atol=1e-6)

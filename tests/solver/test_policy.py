@@ -1,9 +1,11 @@
-"""Are the learning rates Caffe's?"""
+"""Are the learning rates Caffe's, and torch's where Caffe has none?"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch.optim import lr_scheduler
 
 from netdef.solver.policy import Policy, single
 
@@ -24,6 +26,10 @@ CASES = {
     "inv": (Policy("inv", 1, gamma=1, power=1), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]),
     "multistep": (Policy("multistep", 1, gamma=0.1, stepvalues=(1, 3)), [1, 0.1, 0.1, 0.01, 0.01]),
     "poly": (Policy("poly", 1, power=2, max_iter=4), [1, 9 / 16, 1 / 4, 1 / 16, 0]),
+    "linear": (Policy("linear", 1, max_iter=4, min_lr=0.2), [1, 0.8, 0.6, 0.4, 0.2]),
+    "cosine": (Policy("cosine", 1, max_iter=4), [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2, 0]),
+    "warmup": (Policy("fixed", 1, warmup_iter=4, warmup_start_lr=0.2), [0.2, 0.4, 0.6, 0.8, 1]),
+    "warmup_of_step": (Policy("step", 1, gamma=0.5, stepsize=2, warmup_iter=4), [0, 0.25, 0.25, 0.375, 0.25]),
     "sigmoid": (
         Policy("sigmoid", 2, gamma=1, stepsize=0),
         [1, 2 / (1 + np.exp(-1)), *(2 / (1 + np.exp(-i)) for i in (2, 3, 4))],
@@ -60,3 +66,44 @@ def test_ends_of_the_range(policy: Policy, iteration: int, expected: float) -> N
 def test_single_rounds_as_numpy(value: float) -> None:
     with np.errstate(over="ignore"):
         assert single(value) == float(np.float32(value))
+
+
+def scheduled(make, base_lr: float, count: int) -> list[float]:
+    """The rates that a scheduler of torch gives."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base_lr)
+    scheduler, found = make(optimizer), []
+    for _ in range(count):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("policy", "make"),
+    [
+        (
+            Policy("cosine", 0.3, max_iter=20, min_lr=0.01),
+            lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=20, eta_min=0.01),
+        ),
+        (
+            Policy("cosine", 0.3, max_iter=20, min_lr=0.01, restart_iter=6),
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=6, eta_min=0.01),
+        ),
+        (
+            Policy("cosine", 0.3, max_iter=20, restart_iter=3, restart_mult=2),
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2),
+        ),
+        (
+            Policy("linear", 0.3, max_iter=20, min_lr=0.03),
+            lambda o: lr_scheduler.LinearLR(o, 1.0, 0.1, total_iters=20),
+        ),
+        (
+            Policy("fixed", 0.3, warmup_iter=5, warmup_start_lr=0.03),
+            lambda o: lr_scheduler.LinearLR(o, 0.1, 1.0, total_iters=5),
+        ),
+    ],
+    ids=["cosine", "restarts", "longer_restarts", "linear", "warmup"],
+)
+def test_torchs_schedulers(policy: Policy, make) -> None:
+    assert rates(policy, 20) == pytest.approx(scheduled(make, 0.3, 20), rel=1e-6, abs=1e-8)

@@ -33,10 +33,31 @@ def test_a_few_kill_points(tmp_path: Path) -> None:
     assert found == ["3 same", "25 same", "44 same"]
 
 
+OWN = """
+type: "AdamW" lr_policy: "plateau" min_lr: 0.001 plateau { output: "loss" patience: 1 } warmup_iter: 4 ema_decay: 0.9
+early_stop { output: "accuracy" patience: 40 } clip_value: 0.5 snapshot_diff: true
+param_rule { layer: "ip" lr_mult: 2 }
+"""
+
+
+def own(text: str) -> str:
+    """The small run with netdef's own fields in the place of Caffe's."""
+    for field in ('type: "Adam"', 'lr_policy: "multistep"', "stepvalue: 6 stepvalue: 14"):
+        text = text.replace(field, "")
+    return text.replace("test_interval: 6", "test_interval: 3") + OWN.replace("{", "{{").replace("}", "}}")
+
+
+def test_a_few_kill_points_with_netdefs_own_fields(tmp_path: Path) -> None:
+    small_run.make(tmp_path, solver=own(small_run.SOLVER))
+    (_, *found) = killed(tmp_path, [7, 33, 52, 60])
+    assert found == ["7 same", "33 same", "52 same", "60 same"]
+
+
 @pytest.mark.slow
-def test_two_hundred_kill_points(tmp_path: Path) -> None:
-    """Every point of the run, as often as it takes; the run is made longer than in the quick test."""
-    small_run.make(tmp_path, solver=small_run.SOLVER.replace("snapshot: 5", "snapshot: 2 snapshot_keep: 3"))
+@pytest.mark.parametrize("text", [small_run.SOLVER, own(small_run.SOLVER)], ids=["caffe", "own_fields"])
+def test_two_hundred_kill_points(tmp_path: Path, text: str) -> None:
+    """Every point of the run, or 200 of them; it takes more snapshots than in the quick test."""
+    small_run.make(tmp_path, solver=text.replace("snapshot: 5", "snapshot: 2 snapshot_keep: 3"))
     total = int(killed(tmp_path, [])[0].split()[1])
     points = list(range(1, total + 1))[:200]
     found = killed(tmp_path, points)[1:]

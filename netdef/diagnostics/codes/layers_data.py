@@ -1,4 +1,4 @@
-"""ND047x: the fields of data layers, Input and Parameter."""
+"""ND047x and ND0486: the fields of data layers, Input and Parameter."""
 
 from netdef.diagnostics.codes.page import Page
 
@@ -81,6 +81,17 @@ Sizes of a blob are 0 or more.
         "a blob of too many elements",
         """
 Caffe counts a blob's elements in 32 bits, so a blob has 2,147,483,647 of them at most (8 GB of float32).
+""",
+    ),
+    Page(
+        "ND0486",
+        "a transform in a place where nothing reads it",
+        """
+`scale`, `mean_file`, `crop_size` and `mirror` stood in the data layer's own block until 2014. Caffe still moves them
+where a net is written with `layers { … }`, and so does netdef; in a `layer { … }` of today they have no effect.
+
+    data_param { source: "train_lmdb" scale: 0.0039 }       # no effect
+    transform_param { scale: 0.0039 }                       # takes effect
 """,
     ),
 )

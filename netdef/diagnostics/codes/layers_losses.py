@@ -1,4 +1,4 @@
-"""What do the codes ND0451 to ND0468 (reshaping, selection, losses, metrics, recurrent layers) mean?"""
+"""What do the codes ND0451 to ND0469 (reshaping, selection, losses, metrics, recurrent layers) mean?"""
 
 from __future__ import annotations
 
@@ -163,8 +163,8 @@ BlobProto. Relative paths begin at the folder in which netdef is started, as in 
         "ND0469",
         "label smoothing or class weights do not fit",
         """\
-`label_smoothing` (from 0 to 1) and `class_weight` (one number for each class, at least 0 and not all 0) are netdef's own
-settings of SoftmaxWithLoss; other losses have no use for them.
+`label_smoothing` (from 0 to 1) and `class_weight` (one number for each class, at least 0 and not all 0) are netdef's
+own settings of SoftmaxWithLoss; other losses have no use for them.
 
     layer {
       type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss"

@@ -10,7 +10,7 @@ PAGES = (
         "unknown solver type",
         """\
 `type` names the update rule. netdef knows Caffe's six: `SGD` (with momentum; the default), `Nesterov`, `AdaGrad`,
-`RMSProp`, `AdaDelta` and `Adam`. Capitals count.
+`RMSProp`, `AdaDelta` and `Adam`; and `AdamW`. Capitals count.
 
     type: "adam"      # wrong
     type: "Adam\"""",
@@ -27,7 +27,15 @@ PAGES = (
     inv        base_lr * (1 + gamma * i) ^ -power
     multistep  base_lr * gamma ^ (number of stepvalues reached)
     poly       base_lr * (1 - i / max_iter) ^ power
-    sigmoid    base_lr / (1 + exp(-gamma * (i - stepsize)))""",
+    sigmoid    base_lr / (1 + exp(-gamma * (i - stepsize)))
+
+and, beyond Caffe's,
+
+    linear     from base_lr down to min_lr in a straight line over max_iter
+    cosine     the same in half a wave, again and again with restart_iter
+    plateau    times gamma whenever the test output named in `plateau` stands still
+
+A `warmup_iter` may stand before any of them.""",
     ),
     Page(
         "ND0704",
@@ -94,6 +102,42 @@ The message says which range holds. Rates, decays and intervals cannot be negati
 `rms_decay` belongs to `RMSProp` and `momentum2` to `Adam`; with another type they change nothing (a warning).""",
     ),
     Page(
+        "ND0714",
+        "solver fields that do not go together",
+        """\
+Some of netdef's own solver fields belong to another one, without which they change nothing (a warning): `min_lr` to the
+policies `linear`, `cosine` and `plateau`, `restart_iter` to `cosine`, `restart_mult` to `restart_iter`,
+`warmup_start_lr` to `warmup_iter`, and the block `plateau` to `lr_policy: "plateau"`.
+
+Others exclude each other: `clip_gradients` limits the length of the whole gradient, `clip_value` each of its numbers;
+AdamW's decay is in proportion to the weight, so that `regularization_type: "L1"` has no meaning there.""",
+    ),
+    Page(
+        "ND0715",
+        "a param_rule that is for no layer",
+        """\
+A `param_rule` says how layers learn by their names, for fine-tuning without an edit of the net. `layer` is a name or a
+pattern (`*` for any characters, `?` for one), and must match at least one layer with parameters of the training net.
+The factors multiply the net's own `lr_mult` and `decay_mult`; of several rules for a layer the last counts.
+
+    weights: "pretrained.caffemodel"
+    param_rule { layer: "*" lr_mult: 0 }       # freeze everything
+    param_rule { layer: "fc8*" lr_mult: 10 }   # but let the last layer learn fast""",
+    ),
+    Page(
+        "ND0716",
+        "a test output to watch that is not there",
+        """\
+`early_stop` and `plateau` look at an output of a test net, a blob that no layer reads, at each test. There must be
+tests (`test_iter`, `test_interval`), and the test net must have the output.
+
+    test_iter: 100
+    test_interval: 500
+    early_stop { output: "accuracy" patience: 5 mode: MAX }
+
+With several test nets, `net: 1` means the second.""",
+    ),
+    Page(
         "ND0710",
         "unknown regularization type",
         """\
@@ -125,6 +169,16 @@ Often the wrong file is named: a `deploy.prototxt` begins with `Input` and has n
         """\
 `precision: TF32` and `FP16` need a GPU. Use `precision: FP32` (exact), or `BF16`, which works everywhere and pays where
 the hardware multiplies in bfloat16.""",
+    ),
+    Page(
+        "ND0717",
+        "no classes to count",
+        """\
+`netdef test --confusion` counts which classes a net takes for which, from what its Accuracy layers compare: scores and
+labels. A net without Accuracy is counted by its SoftmaxWithLoss; this one has neither.
+
+    layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+            include { phase: TEST } }""",
     ),
     Page(
         "ND0801",

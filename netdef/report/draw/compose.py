@@ -31,6 +31,8 @@ def compose(graph: Graph) -> Scene:
     modules = {group.members[0]: (group, module(group, found, joined)) for group in groups(names, edges)}
     owner = {id: head for head, (group, _) in modules.items() for id in group.members}
     scene = _Outside(found, {head: each for head, (_, each) in modules.items()}, owner, joined).scene()
+    order = {id: place for place, id in enumerate(found)}  # what the Tab key follows on the page
+    scene = replace(scene, cards=tuple(sorted(scene.cards, key=lambda each: order[each.id])))
     return _titled(scene, graph, legend({box.kind for box in found.values()}))
 
 

@@ -76,7 +76,7 @@ class _Draft:
         mode = "" if self.graph.phase == "TRAIN" else ".eval()"
         load = ["    from safetensors.torch import load_file", ""] if weights else []
         load += [f"    net = Net(){mode}"]
-        load += [f"    net.load_state_dict(load_file({text(weights)}))"] if weights else []
+        load += [f'    net.load_state_dict(load_file("{_quotable(weights)}"))'] if weights else []
         inputs = ", ".join(f"torch.zeros({_sizes(blob.shape)})" for blob, _ in self.recording.inputs)
         result = self.result()
         take = f"{flat(result)} = " if isinstance(result, str) else "tops = "
@@ -115,7 +115,7 @@ class _Draft:
             ", ".join(f"{_quotable(blob.name)} ({blob.shape})" for blob in blobs)
             for blobs in ([blob for _, blob in inputs], self.graph.outputs)
         )
-        summary = f"From {taken} to {given}."
+        summary = f"From {taken} to {given}." if taken else f"Give {given}."
         if len(summary) + _BODY + 6 <= WIDTH:
             yield f'{" " * _BODY}"""{summary}"""'
 
@@ -270,5 +270,6 @@ def _parted(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _quotable(name: str) -> str:
-    """A name as it may stand in a docstring."""
-    return " ".join(name.split()).replace("\\", "\\\\").replace('"', "'")
+    """A name as it may stand in a docstring: on one line, with nothing that ends or escapes."""
+    shown = "".join(c if c.isprintable() else "?" for c in " ".join(name.split()))
+    return shown.replace("\\", "/").replace('"', "'")

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
 from netdef.layers.record import Call, Value
+from netdef.schema import netdef_pb2 as pb
+from netdef.schema.print import print_message
 from netdef.targets.source import write_source
 from netdef.targets.source.code import call, flat, lines, row, text
 from netdef.targets.source.express import constant, constructor
@@ -145,6 +147,17 @@ def test_large_examples_are_the_same_bit_for_bit(tmp_path: Path) -> None:
     compare([Net(example(name), tmp_path / name) for name in names])
 
 
+CORPUS = REPOSITORY.parent / "shared/corpus"
+
+
+@pytest.mark.corpus
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus")
+@pytest.mark.parametrize("name", ["lenet_mnist", "mtcnn_det1", "mtcnn_det2", "mtcnn_det3"])
+def test_real_models_are_the_same_bit_for_bit(name: str, tmp_path: Path) -> None:
+    (path,) = (CORPUS / "weights" / name).glob("*.prototxt")
+    compare([Net(deploy(load(path, Options(phase="TEST"))), tmp_path / name)])
+
+
 LENET = '''"""LeNet in PyTorch, from deploy.prototxt; "line" is a line of that file.
 
 Use:
@@ -206,7 +219,7 @@ STATEMENTS = {
     ),
     "a layer's name that is a keyword": (
         FC.format("class", "lambda"),
-        ['        lambda_ = getattr(self, "class")(data.flatten(1))  # line 2', "        return lambda_"],
+        ["        lambda_ = self.class_(data.flatten(1))  # line 2", "        return lambda_"],
     ),
     "a blob that is called like a function": (
         FC.format("fc", "torch"),
@@ -234,6 +247,19 @@ STATEMENTS = {
 @pytest.mark.parametrize(("body", "expected"), STATEMENTS.values(), ids=STATEMENTS)
 def test_statements(body: str, expected: list[str]) -> None:
     assert forward_of(body) == expected
+
+
+HOSTILE = 'x"); import os; os.abort() #\\" """ ' + "'''\n\x01"
+
+
+def test_names_are_text_and_never_code() -> None:
+    layer = pb.LayerParameter(name=HOSTILE, type="InnerProduct", bottom=["data"], top=[HOSTILE])
+    layer.inner_product_param.num_output = 2
+    graph = replace(graph_of(f"layer {{ {print_message(layer)} }}"), name=HOSTILE, path=f"{HOSTILE}/{HOSTILE}.prototxt")
+    tree = ast.parse(write_source(graph, weights=HOSTILE))
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert {name for name in names if name[0] != "x"} <= {"super", "self", "nn", "data", "getattr", "Tensor"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
 
 
 def test_frozen_and_shared_parameters() -> None:

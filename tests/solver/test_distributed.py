@@ -1,0 +1,231 @@
+"""Do several processes train as one does?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netdef.solver.loop import Solver
+from netdef.solver.metrics import Metrics
+from netdef.weights import read_run_state, read_solverstate, read_weights
+from tests.solver import small_run
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and gloo as on Linux")
+
+PLAIN = "\n".join(line for line in small_run.NET.splitlines() if '"BatchNorm"' not in line).replace(
+    "dropout_ratio: 0.3", "dropout_ratio: 0"
+)
+WITH_NORM = small_run.NET.replace("dropout_ratio: 0.3", "dropout_ratio: 0")
+LOSS = 'type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss"'
+EUCLIDEAN = """
+layer {{ name: "one" type: "InnerProduct" bottom: "conv" top: "one"
+  inner_product_param {{ num_output: 1 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "unread" type: "InnerProduct" bottom: "conv" top: "unread"
+  inner_product_param {{ num_output: 2 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "silence" type: "Silence" bottom: "unread" }}
+layer {{ name: "far" type: "EuclideanLoss" bottom: "one" bottom: "label" top: "far" loss_weight: 0.25 }}
+"""
+
+NETS = {
+    "plain": PLAIN,
+    "ignored labels": PLAIN.replace(LOSS, LOSS + " loss_param {{ ignore_label: 1 }}"),
+    "class weights": PLAIN.replace(LOSS, LOSS + " loss_param {{ class_weight: [0.5, 3, 1] ignore_label: 2 }}"),
+    "no normalization": PLAIN.replace(LOSS, LOSS + " loss_param {{ normalization: NONE }}"),
+    "two losses": PLAIN + EUCLIDEAN,
+}
+
+
+def command(folder: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "netdef", "train", str(folder / "solver.prototxt"), *options]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more}
+
+
+def train(folder: Path, *options: str, code: int = 0) -> str:
+    done = subprocess.run(
+        command(folder, *options), env=environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def trace(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "out" / "metrics.jsonl").read_text().splitlines()]
+    return [{key: line[key] for key in ("kind", "iteration", "loss", "outputs")} for line in lines]
+
+
+def assert_near(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert len(found) == len(expected) > 0
+    for a, b in zip(found, expected, strict=True):
+        assert (a["loss"] or 0) == pytest.approx(b["loss"] or 0, rel=2e-4)
+        assert a["outputs"] == pytest.approx(b["outputs"], rel=2e-4)
+
+
+def runs(folder: Path, net: str, more: str = "", processes: tuple[int, ...] = (1, 2)) -> list[list[dict[str, Any]]]:
+    found = []
+    for count in processes:
+        own = folder / str(count)
+        own.mkdir()
+        small_run.make(own, " display: 1 " + more, net=net)
+        several(own, count)
+        found.append(trace(own))
+    return found
+
+
+def several(folder: Path, count: int) -> None:
+    """Train in so many processes; in this one where it is one, which takes less time."""
+    if count > 1:
+        train(folder, "--processes", str(count))
+        return
+    with Solver(folder / "solver.prototxt") as solver, closing(Metrics(folder / "out/metrics.jsonl", 0)) as metrics:
+        solver.observers.append(metrics)
+        solver.solve()
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_two_processes_follow_one(tmp_path: Path, net: str) -> None:
+    """A batch of 7 in parts of 3 and 4, two batches an update, 2 test batches, shuffled data."""
+    one, two = runs(tmp_path, net)
+    assert_near(two, one)
+
+
+def test_synchronised_batch_norm_follows_one(tmp_path: Path) -> None:
+    one, two = runs(tmp_path, WITH_NORM, "sync_batch_norm: true")
+    assert_near(two, one)
+    weights = [read_weights(tmp_path / name / "out/snap_iter_20.caffemodel") for name in ("1", "2")]
+    for blobs in zip(*(model["bn"] for model in weights), strict=True):
+        np.testing.assert_allclose(*blobs, rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_four_processes_follow_one(tmp_path: Path, net: str) -> None:
+    one, four = runs(tmp_path, net, processes=(1, 4))
+    assert_near(four, one)
+
+
+@pytest.mark.slow
+def test_four_processes_with_synchronised_batch_norm_follow_one(tmp_path: Path) -> None:
+    one, four = runs(tmp_path, WITH_NORM, "sync_batch_norm: true", (1, 4))
+    assert_near(four, one)
+
+
+def test_a_batch_of_each_device(tmp_path: Path) -> None:
+    """Two processes with 4 rows each are one process with 8, as in Caffe."""
+    found = []
+    for count, rows, more in ((1, 8, ""), (2, 4, "batch: PER_DEVICE")):
+        own = tmp_path / str(count)
+        own.mkdir()
+        small_run.make(own, " display: 1 " + more, net=PLAIN.replace("batch_size: 7", f"batch_size: {rows}"))
+        several(own, count)
+        found.append(trace(own))
+    assert_near(found[1], found[0])
+
+
+def test_resume_is_exact(tmp_path: Path) -> None:
+    """With dropout, whose numbers each process draws for itself, and BatchNorm, which each counts for itself."""
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+        small_run.make(tmp_path / name, " display: 1")
+    train(tmp_path / "whole", "--processes", "2")
+    train(tmp_path / "parts", "--processes", "2", "--iterations", "5")
+    said = train(tmp_path / "parts", "--processes", "2", "--resume", "auto")
+    assert said.count("Going on at iteration 5") == 1
+    states = [tmp_path / name / "out/snap_iter_20.solverstate" for name in ("whole", "parts")]
+    history = [read_solverstate(path).history for path in states]
+    for a, b in zip(*history, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_dropout_differs_between_processes(tmp_path: Path) -> None:
+    small_run.make(tmp_path)
+    train(tmp_path, "--processes", "2", "--iterations", "5")
+    arrays, _ = read_run_state(tmp_path / "out/snap_iter_5.runstate")
+    assert not np.array_equal(arrays["cpu"], arrays["rank1.cpu"])
+
+
+LONG = small_run.SOLVER.replace("max_iter: 20", "max_iter: 100000").replace("snapshot: 5", "snapshot: 20 snapshot_keep: 2")
+
+
+def started(folder: Path) -> subprocess.Popen[str]:
+    small_run.make(folder, solver=LONG)
+    process = subprocess.Popen(
+        command(folder, "--processes", "2"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("out/*.solverstate")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+def test_a_killed_process_ends_the_run_with_one_message(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    workers = children(process)
+    os.kill(workers[1], signal.SIGKILL)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 3
+    assert said.splitlines()[0] == "error[ND0810]: process 1 of 2 was ended by SIGKILL: the run has ended"
+    assert said.count("error[") == 1
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert "Going on at iteration" in train(tmp_path, "--processes", "2", "--resume", "auto", "--iterations", "1")
+
+
+def test_ctrl_c_stops_all_with_one_snapshot(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (0, "")
+    assert out.splitlines()[-1].startswith("Stopped at iteration ")
+
+
+def test_a_mistake_is_told_once(tmp_path: Path) -> None:
+    small_run.make(tmp_path, net=PLAIN.replace("batch_size: 7", "batch_size: 1"))
+    said = train(tmp_path, "--processes", "2", code=1)
+    assert said.count("error[ND0507]") == 1
+
+
+def test_sizes_for_the_whole_batch_alone(tmp_path: Path) -> None:
+    text = 'layer {{ name: "flat" type: "Reshape" bottom: "data" top: "flat" reshape_param {{ shape {{ dim: 7 dim: 72 }} }} }}'
+    small_run.make(tmp_path, net=PLAIN + text)
+    said = train(tmp_path, "--processes", "2", code=1)
+    assert said.count("error[ND0721]") == 1
+    assert 'Reshape "flat"' in said
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path: Path) -> None:
+    small_run.make(tmp_path, " display: 1", net=PLAIN)
+    own = tmp_path / "one"
+    own.mkdir()
+    small_run.make(own, " display: 1", net=PLAIN)
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
+    more = ["--master-port", "29517", "-m", *command(tmp_path)[2:]]
+    done = subprocess.run([*run, *more], env=environment(), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    several(own, 1)
+    assert_near(trace(tmp_path), trace(own))
