@@ -50,6 +50,12 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 @click.option("--output", "-o", required=True, help="The ONNX file to write.")
 @click.option("--opset", type=int, help="Version of ONNX's operator set.")
 @click.option("--batch", type=BatchType(), help="Fix the batch size; `dynamic`, the default, leaves it free.")
+@click.option(
+    "--spatial",
+    type=click.Choice(["fixed", "dynamic"]),
+    default="fixed",
+    help="`dynamic` leaves height and width of the images free.",
+)
 @state_options
 @shape_option
 @click.option("--fold/--no-fold", default=True, help="BatchNorm and Scale into the layers around them; on by default.")
@@ -63,6 +69,7 @@ def command(
     output: str,
     opset: int | None,
     batch: int | None,
+    spatial: str,
     phase: str | None,
     level: int,
     stages: tuple[str, ...],
@@ -89,6 +96,7 @@ def command(
             weights=split(weights),
             opset=opset,
             batch=batch,
+            any_size=spatial == "dynamic",
             fold=fold,
             verify=verify,
             reference=reference,
@@ -145,6 +153,8 @@ def print_proof(proof: Proof) -> None:
     shown = f"the {len(worst)} largest errors of {count} blobs" if count > len(worst) else f"all {count} blobs"
     sizes = " and ".join(map(str, proof.batch_sizes))
     sides = f"{proof.expected} against {proof.oracle}"
+    if proof.image_sizes:
+        sizes += ", images of " + " and ".join(f"{height}x{width}" for height, width in proof.image_sizes)
     click.echo(f"{shown}; {sides} at batch size {sizes}; relative to a blob's largest value")
     if noisy := sum(blob.rounding > 0 and blob.max_rel > TOLERANCE for blob in proof.blobs):
         click.echo(f"{noisy} of them above {TOLERANCE:g}: there {proof.expected}'s own rounding is about as large")

@@ -26,6 +26,7 @@ COMMANDS = {
     "draw": "Draw a net as a picture or a page to search and zoom.",
     "export": "Write a net as an ONNX file that is proven equal.",
     "verify": "Prove again that an ONNX file equals its net.",
+    "bisect": "Name the first layer where two back ends part.",
     "predict": "Say what images show, with a net or an ONNX file.",
     "features": "Write what a net computes of images, blob by blob.",
     "eject": "Write a net as one PyTorch file that needs torch alone.",
@@ -40,7 +41,7 @@ COMMANDS = {
 """Every command and what `netdef --help` says of it; each is `command` in the file of its name (`-` being `_`)."""
 
 RUNS_NETS = frozenset(
-    {"train", "test", "time", "check", "summary", "draw", "export", "verify", "predict", "features", "eject"}
+    {"train", "test", "time", "check", "summary", "draw", "export", "verify", "bisect", "predict", "features", "eject"}
 )
 """The commands that take `--allow-python`."""
 

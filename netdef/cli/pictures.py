@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -195,7 +196,13 @@ def find(images: Iterable[str]) -> list[Path]:
 
 
 def _lines() -> list[str]:
-    return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+    """As bytes, since names of files need not be text."""
+    return [os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip()]
+
+
+def shown(path: Path) -> str:
+    """A path as text that every stream can show."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def good_rows(rows: Iterable[tuple[Path, Row | BadData]], tick: Tick, bad: list[Path]) -> Iterator[tuple[Path, Row]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from netdef.cli.pictures import Asked, find, finish, good_rows, open_runner, picture_options, ticking
+from netdef.cli.pictures import Asked, find, finish, good_rows, open_runner, picture_options, shown, ticking
 
 if TYPE_CHECKING:
     from netdef.deploy.predict import Guess
@@ -50,7 +50,7 @@ Found = Iterable[tuple[Path, "tuple[Guess, ...]"]]
 
 def _text(found: Found) -> None:
     for path, guesses in found:
-        click.echo(str(path))
+        click.echo(shown(path))
         for guess in guesses:
             click.echo(f"  {guess.score:>8.4f}  {guess.index:>5}  {guess.label}".rstrip())
 
@@ -60,7 +60,7 @@ def _json(found: Found) -> None:
     separator = "["
     for path, guesses in found:
         classes = [{"class": guess.index, "label": guess.label, "score": guess.score} for guess in guesses]
-        click.echo(separator + "\n" + json.dumps({"image": str(path), "predictions": classes}), nl=False)
+        click.echo(separator + "\n" + json.dumps({"image": shown(path), "predictions": classes}), nl=False)
         separator = ","
     click.echo("[]" if separator == "[" else "\n]")
 
@@ -70,7 +70,7 @@ def _csv(found: Found) -> None:
     writer.writerow(["image", "rank", "class", "label", "score"])
     for path, guesses in found:
         for place, guess in enumerate(guesses, 1):
-            writer.writerow([path, place, guess.index, guess.label, f"{guess.score:.9g}"])
+            writer.writerow([shown(path), place, guess.index, guess.label, f"{guess.score:.9g}"])
 
 
 _WRITERS = {"text": _text, "json": _json, "csv": _csv}

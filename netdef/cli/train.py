@@ -20,7 +20,7 @@ from netdef.diagnostics import RunError, error
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
 from netdef.solver.nets import read_config
-from netdef.solver.snapshot import existing
+from netdef.solver.snapshot import best_path, existing
 
 _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
@@ -128,6 +128,10 @@ def _restore(solver: Solver, state: str | None) -> None:
 def _conclusion(solver: Solver, path: str) -> str:
     if not solver.stopped:
         return "Optimization Done."
+    watched = solver.run.standings.get("early_stop")
+    if watched and watched.is_over:
+        best = best_path(solver.config.snapshot_prefix, solver.config.snapshot_format)
+        return f"Stopped early at iteration {solver.iter}. The best weights, of iteration {watched.at}: {best}"
     saved = next(existing(solver.config.snapshot_prefix))[1].state
     return f"Stopped at iteration {solver.iter}. To go on: netdef train {path} --snapshot {saved}"
 

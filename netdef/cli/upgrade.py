@@ -12,7 +12,7 @@ from netdef.diagnostics import NetdefError, has_errors
 from netdef.files import write_atomic
 from netdef.schema import kind
 from netdef.schema.read import read_source
-from netdef.schema.upgrade import Upgraded, upgrade_inputs, upgrade_net, upgrade_solver
+from netdef.schema.upgrade import Upgraded, upgrade_batch_norms, upgrade_inputs, upgrade_net, upgrade_solver
 from netdef.text import format_document, parse
 from netdef.text.cst import Document
 
@@ -72,7 +72,7 @@ def _upgraded(document: Document) -> Document:
     """The tree in today's schema; what stands in the way is an error, what is left out a warning."""
     if kind.kind_of(document) == "solver":
         return _settled(upgrade_solver(document))
-    return upgrade_inputs(_settled(upgrade_net(document)))
+    return upgrade_batch_norms(upgrade_inputs(_settled(upgrade_net(document))))
 
 
 def _settled(outcome: Upgraded) -> Document:

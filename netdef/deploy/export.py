@@ -38,6 +38,7 @@ def export(
     weights: Sequence[PathLike] = (),
     opset: int | None = None,
     batch: int | None = None,
+    any_size: bool = False,
     fold: bool = True,
     verify: bool = True,
     reference: bool = False,
@@ -54,6 +55,7 @@ def export(
         weights: weight files, the later ones win; random values by the fillers without any.
         opset: version of ONNX's operator set; `DEFAULT_OPSET` if None.
         batch: fixes the batch size; None leaves it free.
+        any_size: leaves height and width of the images free.
         fold: whether BatchNorm, Scale and Bias go into the layers around them; the proof is against the net as it was.
         verify: whether to run the proof.
         reference: let onnx's reference evaluator stand in for ONNX Runtime.
@@ -61,20 +63,22 @@ def export(
         step: is told what is going on.
 
     Raises:
-        NetdefError: the net, its weights or the options are wrong (ND0901-ND0906, ND0913, ND06xx).
+        NetdefError: the net, its weights or the options are wrong (ND0901-ND0906, ND0913, ND0919, ND06xx).
         RunError: the proof failed (ND0907-ND0909), or the file cannot be written (ND0914).
     """
     opset = require(DEFAULT_OPSET if opset is None else opset, runtime.newest_runnable())
     graph = deploy(net)
-    sizes(graph, batch)  # tells of unknown sizes before anything needs them
+    sizes(graph, batch, any_size=any_size)  # tells of unknown sizes before anything needs them
     step("reading weights")
     module, warnings = torch_twin(graph, weights, seed)
     arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     _require_finite(arrays)
     step("writing the graph")
     written = fold_graph(graph, arrays) if fold else Folded(graph, arrays, ())
-    model = emit(written.graph, written.arrays, opset=opset, batch=batch)
-    proof = prove(graph, module, model, batch=batch, seed=seed, reference=reference, step=step) if verify else NO_PROOF
+    model = emit(written.graph, written.arrays, opset=opset, batch=batch, any_size=any_size)
+    proof = NO_PROOF
+    if verify:
+        proof = prove(graph, module, model, batch=batch, any_size=any_size, seed=seed, reference=reference, step=step)
     onnx.helper.set_model_props(model, _metadata(graph, weights, proof))
     inputs, outputs = interface(model.graph.input), interface(model.graph.output)
     step("saving")
@@ -152,6 +156,8 @@ def _metadata(graph: Graph, weights: Sequence[PathLike], proof: Proof) -> dict[s
     props |= origin_props(graph.path, [*map(Path, weights)])
     if proof.largest:
         props["netdef.verified_batch_sizes"] = ",".join(map(str, proof.batch_sizes))
+        if proof.image_sizes:
+            props["netdef.verified_image_sizes"] = ",".join(f"{height}x{width}" for height, width in proof.image_sizes)
         props["netdef.largest_relative_error"] = f"{proof.largest.max_rel:.3e}"
     return dict(sorted(props.items()))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import h5py  # type: ignore[import-untyped]
 import numpy as np
@@ -36,6 +37,7 @@ def write_features(output: Path, found: Found, blobs: tuple[str, ...]) -> tuple[
 
     BadData: ND0504 no images, ND0580 a database exists, ND0581 the system refused, ND0958 the form cannot hold it.
     """
+    _require_names(output, blobs)
     found = iter(found)
     first = next(found, None)
     if first is None:
@@ -50,6 +52,18 @@ def write_features(output: Path, found: Found, blobs: tuple[str, ...]) -> tuple[
         raise BadData("ND0581", f"{output}: {fault.strerror or fault}", failed=True) from fault
 
 
+def _require_names(output: Path, blobs: tuple[str, ...]) -> None:
+    """Names that can stand beside each other in one file; in HDF5 a ``/`` makes a group."""
+    if output.suffix.lower() == ".lmdb":
+        return
+    names = (NAMES, *blobs)
+    clash = [(a, b) for a, b in permutations(names, 2) if a == b or b.startswith(f"{a}/")]
+    if clash:
+        a, b = clash[0]
+        help = "write them to .lmdb, or to two files"
+        raise BadData("ND0958", f'{output}: "{a}" and "{b}" cannot both be data sets of one file', help=help)
+
+
 def _write_npz(output: Path, found: Found, blobs: tuple[str, ...]) -> int:
     names: list[str] = []
     values: dict[str, list[Array]] = {blob: [] for blob in blobs}
@@ -58,8 +72,10 @@ def _write_npz(output: Path, found: Found, blobs: tuple[str, ...]) -> int:
         for blob in blobs:
             values[blob].append(row[blob])
     arrays = {blob: np.stack(rows) for blob, rows in values.items()}
-    with replacing(output) as stream:
-        np.savez(stream, **{NAMES: np.array(names), **arrays})  # type: ignore[arg-type]  # names may be `file` alone
+    with replacing(output) as stream, ZipFile(stream, "w") as file:  # np.savez cannot take every name
+        for name, array in {NAMES: np.array(names), **arrays}.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
     return len(names)
 
 
@@ -82,7 +98,7 @@ def _append_all(file: h5py.File, found: Found, blobs: tuple[str, ...]) -> int:
     count = 0
     names = file.create_dataset(NAMES, (0,), h5py.string_dtype(), maxshape=(None,))
     for chunk in chunks(found, _ROWS_A_WRITE):
-        _append(names, np.array([str(path) for path, _ in chunk], dtype=object))
+        _append(names, np.array([os.fsencode(path) for path, _ in chunk], dtype=object))
         for blob in blobs:
             rows = np.stack([row[blob] for _, row in chunk])
             if blob not in file:

@@ -15,7 +15,7 @@ from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
-from netdef.targets.onnx import batch_of, sizes, value_names
+from netdef.targets.onnx import batch_of, image_inputs, sizes, value_names
 
 PathLike = str | os.PathLike[str]
 Interface = Mapping[str, tuple[int | str, ...]]
@@ -44,9 +44,10 @@ def replay(
     graph = deploy(net)
     batch = _batch(_inputs(model, graph), graph)
     _require_same(model, sizes(graph, batch), graph)
+    any_size = _any_size(model, graph)
     step("reading weights")
     module, _ = torch_twin(graph, weights, seed)
-    return prove(graph, module, model, batch=batch, seed=seed, reference=reference, step=step)
+    return prove(graph, module, model, batch=batch, any_size=any_size, seed=seed, reference=reference, step=step)
 
 
 def read_model(path: PathLike) -> onnx.ModelProto:
@@ -72,6 +73,12 @@ def _batch(inputs: Interface, graph: Graph) -> int | None:
         if axis < len(inputs.get(id, ())) and isinstance(size := inputs[id][axis], int):
             return size
     return None
+
+
+def _any_size(model: onnx.ModelProto, graph: Graph) -> bool:
+    """Whether the model leaves height and width of its images free."""
+    inputs = _inputs(model, graph)
+    return any(isinstance(size, str) for blob in image_inputs(graph) for size in inputs[blob.id][2:])
 
 
 def _inputs(model: onnx.ModelProto, graph: Graph) -> Interface:

@@ -40,12 +40,14 @@ class Proof:
         batch_sizes: the batch sizes it was run with.
         oracle: what ran the model.
         expected: what it was compared with.
+        image_sizes: heights and widths it was run with, where they are free.
     """
 
     blobs: tuple[BlobError, ...]
     batch_sizes: tuple[int, ...]
     oracle: str
     expected: str = "torch"
+    image_sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def largest(self) -> BlobError | None:

@@ -19,8 +19,10 @@ from netdef.deploy.report import BlobError, Proof
 from netdef.diagnostics import RunError, error
 from netdef.ir import Graph, Shape
 from netdef.nn.recurrent import Recurrent
-from netdef.targets.onnx import sizes, value_names
+from netdef.targets.onnx import grown, growth_of, image_inputs, sizes, value_names
+from netdef.targets.onnx.batch import SMALL_GROWTHS
 from netdef.targets.onnx.saving import tensor_bytes
+from netdef.targets.torch import build_module, tensors
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], None]
@@ -49,6 +51,7 @@ def prove(
     *,
     batch: int | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
+    any_size: bool = False,
     seed: int = 0,
     reference: bool = False,
     step: Step = silent,
@@ -64,6 +67,7 @@ def prove(
         model: the same in ONNX.
         batch: the model's fixed batch size, if it has one.
         batch_sizes: what to try where it has none.
+        any_size: whether the size of the images is free; a second one is tried then.
         seed: of the random input.
         reference: let onnx's reference evaluator stand in for ONNX Runtime.
         step: is told what is going on.
@@ -82,10 +86,13 @@ def prove(
     feeds = [trial(graph, shapes, size, seed + size) for size in tried]
     step("running torch")
     expected = [run_torch(module, feed) for feed in feeds]
+    runs = [*zip(feeds, expected, strict=True)]
+    if any_size:
+        runs.append(_larger(graph, module, tried[0], seed))
     worst: dict[str, BlobError] = {}
     for run in _runners(model, [names[id] for id in shared], reference):
-        for size, feed, blobs in zip(tried, feeds, expected, strict=True):
-            step(f"running ONNX at batch size {size}")
+        for feed, blobs in runs:
+            step(f"running ONNX with {', '.join(f'{id} {Shape(array.shape)}' for id, array in feed.items())}")
             tops = run({names[id]: array for id, array in feed.items()})
             found = {id: tops[names[id]] for id in shared if names[id] in tops}
             for new in compare(graph, blobs, found):
@@ -96,7 +103,25 @@ def prove(
         step("measuring what rounding alone does")
         errors = with_rounding(module, feeds, errors)
     require_close(errors)
-    return Proof(errors, tried, "onnx reference evaluator" if reference else "ONNX Runtime")
+    oracle = "onnx reference evaluator" if reference else "ONNX Runtime"
+    return Proof(errors, tried, oracle, image_sizes=_planes(graph, runs) if any_size else ())
+
+
+def _larger(graph: Graph, module: torch.nn.Module, batch: int, seed: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """A feed with larger images, and what a module made for that size gives for it."""
+    large = grown(graph, growth_of(graph, SMALL_GROWTHS))
+    twin = build_module(large, outputs=[*large.blobs])
+    held = tensors(module, graph)
+    with torch.no_grad():
+        for id, tensor in tensors(twin, large).items():
+            tensor.copy_(held[id])
+    feed = trial(large, sizes(large, batch), batch, seed)
+    return feed, run_torch(twin, feed)
+
+
+def _planes(graph: Graph, runs: Sequence[tuple[Mapping[str, Array], object]]) -> tuple[tuple[int, int], ...]:
+    id = image_inputs(graph)[0].id
+    return tuple(dict.fromkeys((feed[id].shape[2], feed[id].shape[3]) for feed, _ in runs))
 
 
 def _runners(model: onnx.ModelProto, names: Sequence[str], reference: bool) -> Iterator[runtime.Run]:

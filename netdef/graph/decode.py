@@ -77,10 +77,10 @@ def _advice(name: str) -> str:
     return f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
 
 
-def _mended(name: str, span: Span) -> Fix | None:
+def _mended(name: str, span: Span | None) -> Fix | None:
     """The type that was meant without doubt; what a fork has is no slip of the pen."""
     known = None if fork_of_type(name) else certain(name, registry())
-    return Fix(f'write "{known}"', (Edit(span, f'"{known}"'),)) if known else None
+    return Fix(f'write "{known}"', (Edit(span, f'"{known}"'),)) if known and span else None
 
 
 def _ids(draft: Draft) -> list[str]:

@@ -46,13 +46,15 @@ def softmax_loss(
     axis %= x.dim()
     scores = x if x.dim() < 2 or axis == 1 else x.movedim(axis, 1)
     rest = scores.shape[:1] + scores.shape[2:] if x.dim() > 1 else ()
-    target = _targets(labels, x.shape[axis], ignore_label).reshape(rest)
+    target = labels.long().reshape(rest)
     ignored = NO_LABEL if ignore_label is None else ignore_label
-    nll = F.cross_entropy(scores, target, ignore_index=ignored, reduction="none")
+    try:
+        nll = F.cross_entropy(scores, target, ignore_index=ignored, reduction="none")
+    except IndexError:  # of labels on the CPU, where torch looks at each of them anyway
+        check_labels(target, x.shape[axis], ignore_label)
+        raise
     valid = None if ignore_label is None else target != ignore_label
-    return _clamp(nll, -MAX_NLL, MAX_NLL).sum() / _normaliser(
-        normalization, prod(x.shape[:axis]), target.numel(), valid
-    )
+    return _at_most(nll, MAX_NLL).sum() / _normaliser(normalization, prod(x.shape[:axis]), target.numel(), valid)
 
 
 def balanced_softmax_loss(
@@ -280,6 +282,13 @@ def _clamp(x: Tensor, low: float, high: float) -> Tensor:
     if _may_look(x) and _within(x, low, high):
         return x  # almost always; a Python autograd function takes as long as the rest of a small loss
     return cast(Tensor, _Clamp.apply(x, low, high))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def _at_most(nll: Tensor, high: float) -> Tensor:
+    """As `_clamp`, of numbers that are never below 0."""
+    if _may_look(nll) and nll.detach().max().item() <= high:
+        return nll
+    return cast(Tensor, _Clamp.apply(nll, -high, high))  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def _distance(squared: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from netdef.pycaffe.net import Net
 from netdef.pycaffe.plan import PathLike, Plan, plan_file, plan_message
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Event, Warned
+from netdef.solver.factors import apply_rules
 from netdef.solver.log import lines
 from netdef.solver.loop import Solver
 from netdef.solver.losses import Losses
@@ -151,6 +152,7 @@ def _optimizer(config: SolverConfig, net: LiveNet) -> LiveOptimizer:
         weight_decay=config.weight_decay,
         regularization=config.regularization,
         clip=config.clip_gradients,
+        clip_value=config.clip_value,
         iter_size=config.iter_size,
     )
 
@@ -160,8 +162,11 @@ def _plan(choice: NetChoice, config: SolverConfig, level: int | None, stages: Se
     path = net_path(choice, config)
     state = (choice.level if level is None else level), (*choice.stages, *stages)
     if path is not None:
-        return plan_file(path, choice.phase, *state)
-    return plan_message(choice.message, choice.where, config.path, choice.phase, *state)
+        plan = plan_file(path, choice.phase, *state)
+    else:
+        plan = plan_message(choice.message, choice.where, config.path, choice.phase, *state)
+    rules = config.param_rules if choice is config.train else ()
+    return replace(plan, graph=apply_rules(plan.graph, rules))
 
 
 def _tell(event: Event) -> None:

@@ -16,6 +16,7 @@ from netdef.schema.bind import Bound
 from netdef.schema.kind import kind_of
 from netdef.schema.read import read_message, read_source
 from netdef.solver.config import NetChoice, SolverConfig
+from netdef.solver.fitting import unfit
 from netdef.text import parse
 
 
@@ -54,9 +55,12 @@ def _check_solver(source: Source, options: Options) -> Findings:
     if not has_errors(found):
         config = SolverConfig.decode(bound.message, bound.where, found, path=source.name)
     graphs: list[Graph] = []
-    for findings in _check_nets(config, bound, source, options):
+    each = list(_check_nets(config, bound, source, options))
+    for findings in each:
         found += (diagnostic for diagnostic in findings.diagnostics if diagnostic not in found)
         graphs += findings.graphs
+    if config is not None:
+        found += _unfit(config, each)
     return Findings(tuple(found), tuple(graphs))
 
 
@@ -81,6 +85,14 @@ def _distinct(config: SolverConfig) -> Iterator[NetChoice]:
         if plain not in seen:
             seen.append(plain)
             yield plain
+
+
+def _unfit(config: SolverConfig, each: list[Findings]) -> list[Diagnostic]:
+    """What the solver says of layers and outputs that its nets have not."""
+    distinct = list(_distinct(config))
+    graphs = [findings.graphs[0] if findings.graphs else None for findings in each]
+    of = [graphs[distinct.index(replace(choice, num_batches=0))] for choice in (config.train, *config.tests)]
+    return unfit(config, of[0], of[1:])
 
 
 def _check_choice(choice: NetChoice, bound: Bound[pb.SolverParameter], solver: Source, options: Options) -> Findings:

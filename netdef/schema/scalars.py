@@ -32,7 +32,7 @@ _BARE = (
 )
 
 
-class Refused(Exception):  # noqa: N818  (not a fault of the program)
+class Refused(Exception):
     """The tokens stand for no value of the field."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:

@@ -92,6 +92,12 @@ class SolverConfig:
     param_rules: tuple[ParamRule, ...] = ()
     path: str | None = None
 
+    @property
+    def watches(self) -> dict[str, Watch]:
+        """The test outputs that decide something, by the field that names them."""
+        both = {"plateau": self.plateau, "early_stop": self.early_stop}
+        return {name: watch for name, watch in both.items() if watch is not None}
+
     @classmethod
     def decode(
         cls, message: Any, where: Where, found: list[Diagnostic], *, path: str | None = None

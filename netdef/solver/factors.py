@@ -42,12 +42,17 @@ def apply_rules(graph: Graph, rules: Sequence[ParamRule]) -> Graph:
     """
     if not rules:
         return graph
-    found = [fault for rule in rules if (fault := _unused(graph, rule))]
+    found = unused_rules(graph, rules)
     if found:
         raise NetdefError(found)
     owners = {param.id: node.name for node in reversed(graph.nodes) for param in node.params}
     changed = {param.id: _changed(param, owners[param.id], rules) for param in graph.params.values()}
     return replace(graph, nodes=tuple(_having(node, changed) for node in graph.nodes))
+
+
+def unused_rules(graph: Graph, rules: Sequence[ParamRule]) -> list[Diagnostic]:
+    """An error for each rule that matches no layer with parameters."""
+    return [fault for rule in rules if (fault := _unused(graph, rule))]
 
 
 def _having(node: Node, changed: dict[str, Param]) -> Node:

@@ -17,6 +17,7 @@ from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Node
 from netdef.layers import Layer
 from netdef.layers.loss import SoftmaxWithLoss
+from netdef.targets.torch import layout
 
 Source = BatchSource | Loader
 
@@ -41,7 +42,7 @@ class Feed:
         turns: Turns = ONE,
     ) -> None:
         self.device, self.turns = device, turns
-        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._channels_last = channels_last
         self.sources: dict[str, Source] = {}
         self._tops: list[tuple[Source, list[str]]] = []
         for node in graph.nodes:
@@ -75,7 +76,7 @@ class Feed:
 
     def _send(self, top: Any) -> Tensor:
         tensor = finish(top, self.device, pin=self.device.type == "cuda")
-        return tensor.contiguous(memory_format=self._format) if tensor.ndim == 4 else tensor
+        return layout.channels_last(tensor) if self._channels_last else tensor
 
 
 def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, Any]:

@@ -80,8 +80,10 @@ class CaffeOptimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one update from the gradients at hand, or from those that `closure` makes, whose loss is returned."""
-        with torch.enable_grad():
-            loss = closure() if closure else None
+        loss = None
+        if closure:
+            with torch.enable_grad():
+                loss = closure()
         gradients = [_gradients(group) for group in self.param_groups]
         if self.clip > 0 or self.iter_size > 1 or self.clip_value > 0:
             self._scale([grad for grads in gradients for grad in grads])

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from netdef.diagnostics import Diagnostic
+from netdef.diagnostics import Diagnostic, NetdefError
 from netdef.solver import rules
 from netdef.solver.config import SolverConfig
 from netdef.solver.ema import Average
+from netdef.solver.fitting import unfit
 from netdef.solver.losses import Losses
 from netdef.solver.optimizer import CaffeOptimizer, Learnable
 from netdef.solver.randomness import Randomness
@@ -81,10 +82,10 @@ def attach(run: Run) -> None:
         NetdefError: ND0716, a test net has not the output to watch.
     """
     config = run.config
-    for name, watch in (("plateau", config.plateau), ("early_stop", config.early_stop)):
-        if watch is not None:
-            watch.check([blob.id for blob in run.tests[watch.net].graph.outputs])
-            run.standings[name] = Standing(watch)
+    found = unfit(config, None, [test.graph for test in run.tests])
+    if found:
+        raise NetdefError(found)
+    run.standings = {name: Standing(watch) for name, watch in config.watches.items()}
     if config.ema_decay:
         run.average = Average(tensors(run.train.module, run.train.graph), config.ema_decay)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Any, Literal, cast
 
-from netdef.diagnostics import NetdefError, Span, error
+from netdef.diagnostics import Diagnostic, Span, error
 from netdef.layers.block import Block
 from netdef.schema.suggest import nearest
 from netdef.solver.events import Output
@@ -34,17 +34,14 @@ class Watch:
         m = inner.message
         return cls(m.output, mode, m.patience, m.min_change, m.net, inner.place("output"))
 
-    def check(self, names: Sequence[str]) -> None:
-        """See that the test net has the output.
-
-        Raises:
-            NetdefError: ND0716, it has not.
-        """
-        if self.output not in names:
-            near = nearest(self.output, names)
-            help = f'did you mean "{near}"?' if near else "its outputs: " + ", ".join(names)
-            message = f'test net {self.net} has no output "{self.output}"'
-            raise NetdefError([error("ND0716", message, span=self.span, help=help)])
+    def missing(self, names: Sequence[str]) -> Diagnostic | None:
+        """The error that the test net, whose outputs are `names`, has no such output; None where it has."""
+        if self.output in names:
+            return None
+        near = nearest(self.output, names)
+        help = f'did you mean "{near}"?' if near else "its outputs: " + ", ".join(names)
+        message = f'test net {self.net} has no output "{self.output}"'
+        return error("ND0716", message, span=self.span, help=help)
 
 
 @dataclass(slots=True)

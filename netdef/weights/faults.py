@@ -15,7 +15,7 @@ PathLike = str | os.PathLike[str]
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
-class Damaged(Exception):  # noqa: N818 - it names a file's state, and never leaves this package
+class Damaged(Exception):
     """A file holds what cannot be.
 
     Attributes:

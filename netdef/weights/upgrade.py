@@ -19,7 +19,7 @@ from netdef.diagnostics import Diagnostic, Source, has_errors, warning
 from netdef.files import replacing
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.bind import bind
-from netdef.schema.upgrade import upgrade_inputs, upgrade_net
+from netdef.schema.upgrade import upgrade_batch_norms, upgrade_inputs, upgrade_net
 from netdef.text import parse
 from netdef.weights.caffemodel import read, write_layer
 from netdef.weights.faults import PathLike, reported
@@ -101,7 +101,7 @@ def _settings(weights: Weights, wire: Wire) -> tuple[pb.NetParameter, tuple[Diag
         return _bare(weights), (_lost(weights.path, str(fault)),)
     document = parse(Source(weights.path, text_format.MessageToString(net))).document
     upgraded = upgrade_net(document)
-    bound = bind(upgrade_inputs(upgraded.document), pb.NetParameter)
+    bound = bind(upgrade_batch_norms(upgrade_inputs(upgraded.document)), pb.NetParameter)
     errors = [d for d in (*upgraded.diagnostics, *bound.diagnostics) if has_errors([d])]
     if errors:
         return _bare(weights), (_lost(weights.path, errors[0].message),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import torch
 
 from netdef.api import build, load_net
 from netdef.cli import main
+from netdef.data.faults import BadData
+from netdef.deploy.features import write_features
 from netdef.schema.netdef_pb2 import Datum
 from tests.golden_cases import GOLDEN
 
@@ -29,6 +32,10 @@ def run(monkeypatch, *arguments: object) -> int:
     with pytest.raises(SystemExit) as end:
         main()
     return int(end.value.code or 0)
+
+
+def typed(text: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(text.encode()))
 
 
 @pytest.fixture
@@ -79,7 +86,7 @@ def test_text_and_csv_with_labels(photos, monkeypatch, capsys):
 def test_an_onnx_file_and_a_list_on_standard_input(photos, monkeypatch, capsys):
     assert run(monkeypatch, "export", LENET, "-w", WEIGHTS, "-o", "m.onnx", "--no-verify") == 0
     capsys.readouterr()
-    monkeypatch.setattr(sys, "stdin", io.StringIO("photos/c.png\n\nphotos/a.png\n"))
+    monkeypatch.setattr(sys, "stdin", typed("photos/c.png\n\nphotos/a.png\n"))
     assert run(monkeypatch, "predict", "m.onnx", "-", "--scale", 1 / 256, "--format", "json", "--batch", 1) == 0
     found = json.loads(capsys.readouterr().out)
     assert [entry["image"] for entry in found] == ["photos/c.png", "photos/a.png"]
@@ -179,6 +186,12 @@ def test_features_in_lmdb(photos, monkeypatch, capsys, blobs):
         pytest.param(["features", *NET, "photos", "--blob", "ip1", "-o", "none/f.npz"], 3, "ND0581", id="no folder"),
         pytest.param(["features", *NET, "photos", "--blob", "ip1", "-o", "none/f.h5"], 3, "ND0581", id="no folder, h5"),
         pytest.param(["features", *NET, "photos", "--blob", "ip1", "-o", "old.lmdb"], 1, "ND0580", id="there already"),
+        pytest.param(
+            ["features", *NET, "photos", "--blob", "prob", "--blob", "prob/x", "-o", "f.h5"],
+            1,
+            "ND0954",
+            id="no blob, h5",
+        ),
         pytest.param(["features", *NET, "none.png", "--blob", "ip1", "-o", "f.npz"], 1, "ND0504", id="no image at all"),
     ],
 )
@@ -186,9 +199,38 @@ def test_exit_codes(photos, monkeypatch, capsys, arguments, code, says):
     for name in ("empty", "old.lmdb"):
         Path(name).mkdir()
     Path("photos/a.png.onnx").write_text("nothing")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    monkeypatch.setattr(sys, "stdin", typed("\n"))
     assert run(monkeypatch, *arguments) == code
     out, err = capsys.readouterr()
     assert says in err
     assert "Traceback" not in out + err
     assert {path.name for path in Path().iterdir()} == {"empty", "old.lmdb", "photos"}
+
+
+def test_names_that_are_no_text(photos, monkeypatch, capsys):
+    name = b"photos/\xff.png"
+    Path(os.fsdecode(name)).write_bytes(Path("photos/a.png").read_bytes())
+    for form in ("text", "json", "csv"):
+        assert run(monkeypatch, "predict", *NET, "photos", "--format", form) == 0
+    assert capsys.readouterr().out.count("photos/\N{REPLACEMENT CHARACTER}.png") > 2
+    assert run(monkeypatch, "features", *NET, "photos", "--blob", "prob", "-o", "f.h5") == 0
+    with h5py.File("f.h5") as file:
+        assert file["images"][()].tolist()[3] == name
+
+
+@pytest.mark.parametrize(("blobs", "clash"), [(("images",), '"images" and "images"'), (("a", "a/b"), '"a" and "a/b"')])
+def test_names_that_clash_in_one_file(tmp_path, blobs, clash):
+    row = {blob: np.zeros(2, np.float32) for blob in blobs}
+    with pytest.raises(BadData, match=clash) as fault:
+        write_features(tmp_path / "f.h5", [(Path("a.png"), row)], blobs)
+    assert fault.value.code == "ND0958"
+    assert write_features(tmp_path / "f.lmdb", [(Path("a.png"), row)], blobs)[0] == 1
+
+
+def test_a_blob_may_have_any_name_in_npz(tmp_path):
+    row = {"file": np.arange(2, dtype=np.float32), "m/out": np.ones((1, 2), np.float32)}
+    write_features(tmp_path / "f.npz", [(Path("a.png"), row), (Path("b.png"), row)], ("file", "m/out"))
+    with np.load(tmp_path / "f.npz") as file:
+        assert sorted(file) == ["file", "images", "m/out"]
+        assert file["images"].tolist() == ["a.png", "b.png"]
+        assert file["file"].tolist() == [[0, 1], [0, 1]]

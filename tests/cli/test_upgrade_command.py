@@ -6,9 +6,12 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from google.protobuf import text_format
 
+import netdef
 from netdef.cli import main
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema import read_message
@@ -62,6 +65,43 @@ def test_in_place_and_once(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, path, "-i") == 0
     assert path.read_bytes() == first
     assert "already" in capsys.readouterr().err
+
+
+BATCH_NORM = """layer {
+  name: "b"
+  type: "BatchNorm"
+  param { lr_mult: 1 }  # the mean
+  param { decay_mult: 2 name: "v" }
+  param {
+    # the factor
+    lr_mult: 0.5
+  }
+}
+"""
+
+
+def test_batch_norms_of_2015(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "a.prototxt"
+    path.write_text(BATCH_NORM)
+    assert run(monkeypatch, path, "-i") == 0
+    zeros = "lr_mult: 0 decay_mult: 0"
+    blocks = f"param {{ {zeros} }} param {{ name: 'v' {zeros} }} param {{ {zeros} }}"
+    expected = f"layer {{ name: 'b' type: 'BatchNorm' {blocks} }}"
+    assert text_format.Parse(path.read_text(), pb.NetParameter()) == text_format.Parse(expected, pb.NetParameter())
+    assert re.findall(r"#.*", path.read_text()) == ["# the mean", "# the factor"]
+    assert run(monkeypatch, path, "-i") == 0
+    assert "already" in capsys.readouterr().err
+
+
+def test_a_golden_net_computes_the_same(monkeypatch, capsys, tmp_path):
+    """Text and weights upgraded, against the values of real Caffe for the old files."""
+    net, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    assert run(monkeypatch, LEGACY, "-o", net) == 0
+    assert run(monkeypatch, LEGACY.parent / "weights.caffemodel", "-o", weights) == 0
+    with np.load(LEGACY.parent / "case.npz") as case:
+        data, expected = case["bottom.data"], case["top.prob"]
+    module = netdef.build(netdef.load_net(net), weights)
+    assert np.allclose(module(data=torch.from_numpy(data))["prob"].detach(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_to_standard_output(monkeypatch, capfdbinary):

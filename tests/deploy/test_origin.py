@@ -150,8 +150,11 @@ def test_a_free_size_beside_the_batch_has_to_be_given():
 
 def test_two_runtimes_that_part(monkeypatch):
     real = runtime.session
-    monkeypatch.setattr(
-        runtime, "session", lambda model: lambda feeds: {k: v + 1 for k, v in real(model)(feeds).items()}
-    )
+
+    def off_by_one(model: onnx.ModelProto) -> runtime.Run:
+        run = real(model)
+        return lambda feeds: {name: value + 1 for name, value in run(feeds).items()}
+
+    monkeypatch.setattr(runtime, "session", off_by_one)
     with pytest.raises(RunError, match=r"ND0908.*ONNX Runtime and onnx's reference evaluator part at blob \"h\""):
         examine(foreign(MATMUL))

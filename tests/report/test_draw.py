@@ -202,6 +202,12 @@ def test_names_cannot_become_markup():
     assert NASTY in _facts(page)
 
 
+def test_characters_that_xml_cannot_hold():
+    net = graph("\n".join([INPUT, conv("a\\001\\rb", "data")]))
+    drawn = {each.get("data-id") for each in ET.fromstring(svg(compose(net))).iter(f"{SVG}g")}
+    assert drawn == {"data", "a??b"} == {*_facts(html(compose(net), net))}
+
+
 def test_the_page_needs_no_network():
     page = html(net := compose(load(ROOT / NETS["alexnet"], Options())), load(ROOT / NETS["alexnet"], Options()))
     assert net.title in page

@@ -13,6 +13,8 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from netdef.diagnostics import NetdefError
+from netdef.graph import Options
+from netdef.report.check import check_file
 from netdef.solver import events as ev
 from netdef.solver.factors import ParamRule
 from netdef.solver.loop import Solver
@@ -194,6 +196,15 @@ def test_a_rule_for_no_layer(tmp_path: Path) -> None:
         ("ND0715", '"x*"'),
     ]
     assert failure.value.diagnostics[0].help == ('did you mean "conv"?',)
+
+
+def test_check_finds_what_does_not_fit_the_nets(tmp_path: Path) -> None:
+    more = 'param_rule { layer: "konv" } early_stop { output: "acuracy" }'
+    findings = check_file(str(small_run.make(tmp_path, more)), Options())
+    assert [(d.code, d.span and d.span.text) for d in findings.diagnostics] == [
+        ("ND0715", '"konv"'),
+        ("ND0716", '"acuracy"'),
+    ]
 
 
 def test_all_frozen(tmp_path: Path) -> None:

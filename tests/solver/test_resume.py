@@ -56,10 +56,10 @@ def test_a_few_kill_points_with_netdefs_own_fields(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [small_run.SOLVER, own(small_run.SOLVER)], ids=["caffe", "own_fields"])
 def test_two_hundred_kill_points(tmp_path: Path, text: str) -> None:
-    """Every point of the run, or 200 of them; it takes more snapshots than in the quick test."""
+    """Every point of the run, or 200 of them spread over it; it takes more snapshots than in the quick test."""
     small_run.make(tmp_path, solver=text.replace("snapshot: 5", "snapshot: 2 snapshot_keep: 3"))
     total = int(killed(tmp_path, [])[0].split()[1])
-    points = list(range(1, total + 1))[:200]
+    points = sorted({1 + i * total // 200 for i in range(200)})
     found = killed(tmp_path, points)[1:]
     assert [line for line in found if not line.endswith(" same")] == []
     assert len(found) == len(points)

@@ -57,8 +57,8 @@ Enter: next hit · Esc: close</span>
 
 
 def details(graph: Graph) -> dict[str, list[Facts]]:
-    """What is known of the layers of each box, by the box's id."""
-    return {box.id: [list(_facts(node)) for node in box.nodes] for box in boxes(graph)}
+    """What is known of the layers of each box, by the box's id as the picture has it."""
+    return {clean(box.id): [list(_facts(node)) for node in box.nodes] for box in boxes(graph)}
 
 
 def _facts(node: Node) -> Iterator[tuple[str, str]]:

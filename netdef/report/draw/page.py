@@ -22,6 +22,7 @@ path.edge.lit { stroke: #1d4ed8; stroke-width: 2.4px; }
 #panel { position: absolute; top: 12px; right: 12px; max-width: min(430px, 90vw); max-height: calc(100% - 24px);
   overflow: auto; padding: 10px 14px; background: #fffffff5; border: 1px solid #d1d5db; border-radius: 8px;
   box-shadow: 0 4px 16px #0002; box-sizing: border-box; }
+#panel.left { right: auto; left: 12px; }
 #panel h2 { font-size: 14px; margin: 0 0 4px; overflow-wrap: anywhere; }
 #panel h2:not(:first-child) { margin-top: 12px; padding-top: 8px; border-top: 1px solid #e5e7eb; }
 #panel dl { display: grid; grid-template-columns: auto 1fr; gap: 1px 12px; margin: 0; font-size: 12.5px; }
@@ -56,6 +57,10 @@ function show(box) {
     edge.classList.toggle('lit', box !== null && [edge.dataset.from, edge.dataset.to].includes(id));
   });
   panel.hidden = !box;
+  if (box) {
+    const r = box.getBoundingClientRect();
+    panel.classList.toggle('left', r.left + r.width / 2 > 0.6 * net.clientWidth);
+  }
   panel.replaceChildren();
   for (const layer of box ? facts.get(id) : []) {
     const title = document.createElement('h2'), list = document.createElement('dl');

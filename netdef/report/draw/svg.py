@@ -177,10 +177,10 @@ def _attr(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """The text with a question mark for each character that XML cannot hold."""
+    """The text with a question mark for each character that XML cannot hold, or a browser would change."""
     return "".join(char if _allowed(char) else "?" for char in text)
 
 
 def _allowed(char: str) -> bool:
     code = ord(char)
-    return code in (9, 10, 13) or 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or code >= 0x10000
+    return code in (9, 10) or 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or code >= 0x10000

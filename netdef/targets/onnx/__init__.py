@@ -1,6 +1,6 @@
 """Floor 6: from the graph to an ONNX model. Nothing here runs a model; `netdef.deploy` does."""
 
-from netdef.targets.onnx.batch import batch_of, sizes
+from netdef.targets.onnx.batch import batch_of, grown, growth_of, image_inputs, sizes
 from netdef.targets.onnx.emit import emit, netdef_version
 from netdef.targets.onnx.names import value_names
 from netdef.targets.onnx.opset import DEFAULT_OPSET, OLDEST_OPSET, newest_known
@@ -13,6 +13,9 @@ __all__ = [
     "data_file",
     "emit",
     "batch_of",
+    "grown",
+    "growth_of",
+    "image_inputs",
     "netdef_version",
     "newest_known",
     "save",

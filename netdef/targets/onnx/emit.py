@@ -16,12 +16,15 @@ from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Value
-from netdef.targets.onnx.batch import batch_axes, sizes
+from netdef.targets.onnx.batch import batch_axes, image_inputs, sizes
 from netdef.targets.onnx.builder import Array, Builder, Op
 from netdef.targets.onnx.names import value_names
 
 BATCH = "batch"
 """The name of the free batch axis in the model's inputs and outputs."""
+
+PLANE = ("height", "width")
+"""The names of the free axes of images."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,7 @@ class Emission:
         initializers: the name of each parameter's tensor, by the parameter's id.
         taken: the name of every value.
         titles: the name of every node; ONNX Runtime wants them unique too.
+        images: the ids of the inputs whose height and width are free.
     """
 
     graph: Graph
@@ -47,6 +51,7 @@ class Emission:
     initializers: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     titles: set[str] = field(default_factory=set)
+    images: frozenset[str] = frozenset()
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     tensors: list[onnx.TensorProto] = field(default_factory=list)
     found: list[Diagnostic] = field(default_factory=list)
@@ -62,21 +67,24 @@ def emit(
     *,
     opset: int,
     batch: int | None = None,
+    any_size: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """The model of `graph` (in its deploy form) with the parameters `arrays`, by their ids, in Caffe's shapes.
 
     Inputs and blobs are called as `value_names` tells, parameters by their ids (``conv1.weight``, stored once however
     often shared), nodes by their layer's name, with the place it was written at. The batch axis is free unless `batch`
-    fixes it. Only ai.onnx operators are used; equal arguments give equal bytes.
+    fixes it; with `any_size`, height and width of the images are free too. Only ai.onnx operators are used; equal
+    arguments give equal bytes.
 
     Raises:
         NetdefError: a layer has no meaning in ONNX (ND0901), a size is unknown (ND0904), the batch cannot be free
-            (ND0905), there is nothing to compute (ND0906).
+            (ND0905) or the size of images (ND0919), there is nothing to compute (ND0906).
     """
     _require_work(graph)
-    shapes = sizes(graph, batch)
+    shapes = sizes(graph, batch, any_size=any_size)
     emission = Emission(graph, opset, shapes, batch_axes(graph) if batch is None else {})
+    emission.images = frozenset(blob.id for blob in image_inputs(graph)) if any_size else frozenset()
     _reserve(emission)
     for param in graph.params.values():
         array = np.ascontiguousarray(arrays[param.id], np.float32)
@@ -214,4 +222,6 @@ def _info(emission: Emission, blob: Blob) -> onnx.ValueInfoProto:
     dims: list[int | str | None] | None = None if shape.dims is None else list(shape.dims)
     if dims and blob.id in emission.axes:
         dims[emission.axes[blob.id]] = BATCH
+    if dims and blob.id in emission.images:
+        dims[2:] = PLANE
     return helper.make_tensor_value_info(emission.names[blob.id], onnx.TensorProto.FLOAT, dims)

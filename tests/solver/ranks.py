@@ -1,0 +1,47 @@
+"""Train in so many processes, folder after folder: ``python ranks.py COUNT FOLDER…``. Importing torch once saves time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from netdef.solver.loop import Solver
+from netdef.solver.metrics import Metrics
+from netdef.solver.team import joined
+
+
+def run(folder: Path) -> None:
+    """One process's part, or all of it where it is alone."""
+    torch.set_num_threads(1)
+    with joined() as team, Solver(folder / "solver.prototxt") as solver:
+        if not team.leads:
+            solver.solve()
+            return
+        with closing(Metrics(folder / "out/metrics.jsonl", 0)) as metrics:
+            solver.observers.append(metrics)
+            solver.solve()
+
+
+def main() -> None:
+    count, *folders = sys.argv[1:]
+    for number, folder in enumerate(folders):
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(20000 + (os.getpid() * 7 + number) % 20000))
+        os.environ.update(WORLD_SIZE=count, GLOO_SOCKET_IFNAME="lo")
+        children = []
+        for rank in range(int(count)):
+            os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+            children.append(os.fork())
+            if not children[-1]:
+                run(Path(folder))
+                sys.stdout.flush()
+                os._exit(0)
+        for child in children:
+            assert os.waitpid(child, 0)[1] == 0, f"a process failed in {folder}"
+
+
+if __name__ == "__main__":
+    main()
