@@ -36,7 +36,7 @@ from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.part import build_train
 from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
-from netdef.solver.run import Run, attach, load_weights, make_optimizer, update
+from netdef.solver.run import Run, agree, attach, load_weights, make_optimizer, update
 from netdef.solver.running import build_test, first_not_finite, reported, share_weights, weights_finite
 from netdef.solver.scaling import NO_SCALE, LossScale
 from netdef.solver.style import Style
@@ -174,7 +174,7 @@ class Solver:
 
     def test_all(self) -> list[Score]:
         """Test every test net, and tell the observers."""
-        self.run.train.average_statistics()
+        agree(self.run)
         with self.run.random.active():
             return [self._test(number) for number in range(len(self.run.tests))]
 
@@ -186,7 +186,7 @@ class Solver:
         """
         began = monotonic()
         self._check_finite()
-        self.run.train.average_statistics()
+        agree(self.run)
         if not weights_finite(self.run.train):
             raise self._divergence()
         place = snapshots.Place.of(self.config.snapshot_prefix, self.iter, self.config.snapshot_format)

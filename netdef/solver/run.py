@@ -100,6 +100,14 @@ def update(run: Run) -> None:
         run.average.update()
 
 
+def agree(run: Run) -> None:
+    """Let running statistics, and their averages, be the same in every process; each calls it at the same time."""
+    run.train.average_statistics()
+    if run.average is not None:
+        with run.average.in_place():
+            run.train.average_statistics()
+
+
 def load_weights(nets: Sequence[RunningNet], paths: Sequence[str | os.PathLike[str]]) -> tuple[Diagnostic, ...]:
     """Copy weight files into nets that share their parameters, matched by layer name; returns warnings.
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from netdef.data.reader import ONE, WHOLE, Shard, Turns
-from netdef.diagnostics import NetdefError, RunError, error
+from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph
 from netdef.nn.loss import LabelError
 from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
 from netdef.solver.feed import Feed
+from netdef.solver.memory import out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.randomness import Randomness
 from netdef.solver.style import Style
@@ -162,10 +163,7 @@ def _explained(net: RunningNet, fault: RuntimeError) -> NetdefError | None:
     """What a user can do about torch's error; None where it is a bug."""
     text = str(fault)
     if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in text:
-        help = (
-            f"halve the batch size ({batch_size(net.graph)}) and double `iter_size`; `netdef summary` predicts the need"
-        )
-        return RunError([error("ND0806", f"out of memory on {net.style.device}", help=help)])
+        return out_of_memory(net.graph, net.style.device, fault)
     if "deterministic implementation" in text:
         help = "remove `deterministic: true`, or train on the CPU"
         return NetdefError([error("ND0713", f"`deterministic`: {text.partition('.')[0]}", help=help)])

@@ -12,8 +12,10 @@ import torch
 
 import netdef
 from netdef.diagnostics import NetdefError
+from netdef.ir.memory import training_bytes
 from netdef.solver import events as ev
 from netdef.solver.loop import Solver
+from netdef.solver.memory import fitting_rows
 from netdef.solver.nets import read_config
 from netdef.targets.torch import tensors
 from tests.solver import small_run
@@ -121,7 +123,27 @@ def test_out_of_memory_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             solver.step(1)
     (fault,) = failure.value.diagnostics
     assert (fault.code, failure.value.exit_code) == ("ND0806", 3)
-    assert "(7)" in fault.help[0]
+    assert "`batch_size: 3` in place of 7" in fault.help[0]
+    assert "`iter_size` times 3" in fault.help[0]
+
+
+def test_out_of_memory_names_the_layer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Solver(path) as solver:
+        monkeypatch.setattr(solver.net.ip, "forward", lambda x: _no_memory())
+        with pytest.raises(NetdefError) as failure:
+            solver.step(1)
+    assert failure.value.diagnostics[0].message == 'out of memory on cpu in layer "ip"'
+
+
+@pytest.mark.parametrize(("share", "rows"), [(2.0, 32), (0.6, 32), (0.3, 16), (0.05, 2)])
+def test_a_batch_that_fits(tmp_path: Path, share: float, rows: int) -> None:
+    """Of a net that is nearly all activations the prediction is in proportion to the batch of 64."""
+    text = small_run.NET.replace("batch_size: 7", "batch_size: 64")
+    with Solver(small_run.make(tmp_path, net=text)) as solver:
+        graph = solver.run.train.graph
+    whole = training_bytes(graph)
+    assert whole is not None
+    assert fitting_rows(graph, 64, int(share * whole)) == rows
 
 
 def _no_memory() -> None:
