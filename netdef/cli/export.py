@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from netdef.cli.around import AskedAround, around_of, around_options
 from netdef.cli.options import net_options, shape_option, state_options
 from netdef.cli.report import show
 from netdef.data.probe import prober
@@ -58,6 +60,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 )
 @state_options
 @shape_option
+@around_options
 @click.option("--fold/--no-fold", default=True, help="BatchNorm and Scale into the layers around them; on by default.")
 @click.option("--verify/--no-verify", default=True, help="Compare every blob with torch's; on by default.")
 @click.option("--reference", is_flag=True, help="Verify with onnx's reference evaluator in the place of ONNX Runtime.")
@@ -74,6 +77,7 @@ def command(
     level: int,
     stages: tuple[str, ...],
     shapes: tuple[tuple[str, Shape], ...],
+    asked: AskedAround,
     fold: bool,
     verify: bool,
     reference: bool,
@@ -100,6 +104,7 @@ def command(
             fold=fold,
             verify=verify,
             reference=reference,
+            around=around_of(asked, graph, Path(net).parent),
             seed=seed,
             step=step,
         )
@@ -169,6 +174,8 @@ def _print(report: ExportReport, elapsed_s: float) -> None:
         print_proof(report.proof)
     else:
         click.echo("not verified")
+    if report.pixel_error is not None:
+        click.echo(f"images are prepared as by `netdef predict`, within {report.pixel_error:.2g} grey levels")
     inputs, outputs = (_interface(side) for side in (report.inputs, report.outputs))
     click.echo(f"{report.path}: {inputs} -> {outputs}, opset {report.opset}, {_size(report)}, {elapsed_s:.1f} s")
 

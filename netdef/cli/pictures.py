@@ -153,7 +153,7 @@ def _recipe(asked: Asked, base: Recipe | None, crops: Literal[1, 10]) -> Recipe:
 
     recipe = replace(base or Recipe(), crops=crops)
     if asked.mean is not None:
-        recipe = replace(recipe, mean=_mean(asked.mean))
+        recipe = replace(recipe, mean=read_mean(asked.mean))
     if asked.scale is not None:
         recipe = replace(recipe, scale=asked.scale)
     if asked.channel_order is not None:
@@ -161,7 +161,8 @@ def _recipe(asked: Asked, base: Recipe | None, crops: Literal[1, 10]) -> Recipe:
     return replace(recipe, resize=asked.resize) if asked.resize is not None else recipe
 
 
-def _mean(text: str) -> Any:
+def read_mean(text: str) -> Any:
+    """The mean that `--mean` gives: values for the channels, or a file."""
     from netdef.data.paths import locate
     from netdef.deploy.pictures import load_mean, mean_values
 

@@ -14,6 +14,7 @@ import torch
 from torch import fx
 
 from netdef.deploy import runtime
+from netdef.deploy.around import NOTHING_AROUND, Around, dress
 from netdef.deploy.origin import origin_props
 from netdef.deploy.report import NO_PROOF, ExportReport, Proof
 from netdef.deploy.verify import Step, prove, silent
@@ -42,6 +43,7 @@ def export(
     fold: bool = True,
     verify: bool = True,
     reference: bool = False,
+    around: Around = NOTHING_AROUND,
     seed: int = 0,
     step: Step = silent,
 ) -> ExportReport:
@@ -59,11 +61,13 @@ def export(
         fold: whether BatchNorm, Scale and Bias go into the layers around them; the proof is against the net as it was.
         verify: whether to run the proof.
         reference: let onnx's reference evaluator stand in for ONNX Runtime.
+        around: what to put around the net: preparation of images, choice of the best classes, labels.
         seed: of the random input, and of the fillers.
         step: is told what is going on.
 
     Raises:
-        NetdefError: the net, its weights or the options are wrong (ND0901-ND0906, ND0913, ND0919, ND06xx).
+        NetdefError: the net, its weights or the options are wrong (ND0901-ND0906, ND0913, ND0919, ND0921, ND0922,
+            ND06xx).
         RunError: the proof failed (ND0907-ND0909), or the file cannot be written (ND0914).
     """
     opset = require(DEFAULT_OPSET if opset is None else opset, runtime.newest_runnable())
@@ -79,7 +83,12 @@ def export(
     proof = NO_PROOF
     if verify:
         proof = prove(graph, module, model, batch=batch, any_size=any_size, seed=seed, reference=reference, step=step)
-    onnx.helper.set_model_props(model, _metadata(graph, weights, proof))
+    dressed = None
+    if around:
+        step("putting the rest around it")
+        dressed = dress(graph, module, model, around, any_size=any_size, verify=verify, seed=seed)
+    props = {**_metadata(graph, weights, proof), **(dressed.props if dressed else {})}
+    onnx.helper.set_model_props(model, dict(sorted(props.items())))
     inputs, outputs = interface(model.graph.input), interface(model.graph.output)
     step("saving")
     files = _save(model, Path(path))
@@ -94,6 +103,7 @@ def export(
         size_bytes=sum(file.stat().st_size for file in files),
         files=tuple(str(file) for file in files),
         warnings=warnings,
+        pixel_error=dressed.levels if dressed else None,
     )
 
 

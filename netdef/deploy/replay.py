@@ -16,6 +16,7 @@ from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
 from netdef.targets.onnx import batch_of, image_inputs, sizes, value_names
+from netdef.targets.onnx.camera import core
 
 PathLike = str | os.PathLike[str]
 Interface = Mapping[str, tuple[int | str, ...]]
@@ -33,14 +34,14 @@ def replay(
     """Prove again that the model at `path` computes what `net` with `weights` does in torch.
 
     Every blob is compared that the net names and some node of the model writes, so a model of another tool will do if
-    its inputs and outputs bear the net's names.
+    its inputs and outputs bear the net's names. What `--preprocess` and `--top-k` put around a net is left out.
 
     Raises:
         NetdefError: the file is no model (ND0910), or not one of this net (ND0911).
         RunError: malformed, not runnable, or not equal (ND0907-ND0909).
     """
     step("reading the model")
-    model = read_model(path)
+    model = core(read_model(path))
     graph = deploy(net)
     batch = _batch(_inputs(model, graph), graph)
     _require_same(model, sizes(graph, batch), graph)

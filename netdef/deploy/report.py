@@ -76,6 +76,7 @@ class ExportReport:
         size_bytes: of all files together.
         files: the model, and its data file if it has one.
         warnings: what is dubious about it.
+        pixel_error: how far images that the model prepares are from those of `netdef predict`, in grey levels.
     """
 
     path: str
@@ -88,9 +89,10 @@ class ExportReport:
     files: tuple[str, ...]
     warnings: tuple[Diagnostic, ...] = ()
     folded: tuple[str, ...] = ()
+    pixel_error: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
-        names = ("path", "files", "size_bytes", "opset", "inputs", "outputs", "removed", "folded")
+        names = ("path", "files", "size_bytes", "opset", "inputs", "outputs", "removed", "folded", "pixel_error")
         plain = {name: getattr(self, name) for name in names}
         return {**plain, "verified": bool(self.proof.blobs), **self.proof.as_json()}

@@ -147,7 +147,7 @@ class PythonLayer(nn.Module):
         self.place, self.num_tops = f"{module}.{layer}", num_tops
         zeros = [LayerBlob(np.zeros([size or 1 for size in sizes], np.float32)) for sizes in bottoms]
         with running(self.place):
-            self.layer = set_up(find_class(module, layer), param_str, phase, zeros, num_tops)[0]
+            self.layer, self.last = set_up(find_class(module, layer), param_str, phase, zeros, num_tops)
         for index, blob in enumerate(self.layer.blobs):
             self.register_parameter(f"blob{index}", nn.Parameter(torch.from_numpy(blob.data)))
         self.register_buffer("_device", torch.empty(0), persistent=False)
@@ -160,9 +160,9 @@ class PythonLayer(nn.Module):
         return tops[0] if self.num_tops == 1 else tops
 
     def run(self, bottom: list[LayerBlob], params: Sequence[Tensor]) -> list[LayerBlob]:
-        """The tops of one forward."""
+        """The tops of one forward, which begin as the last ones ended: some layers shape them in `setup` alone."""
         dtype = bottom[0].data.dtype if bottom else np.dtype(np.float32)
-        top = [LayerBlob(np.zeros((), dtype)) for _ in range(self.num_tops)]
+        top = self.last = [LayerBlob(blob.data.astype(dtype)) for blob in self.last]
         self.layer.blobs[:] = [_blob(param) for param in params]
         with running(self.place):
             self.layer.reshape(bottom, top)

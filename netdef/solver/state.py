@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def capture(run: Run) -> Content:
     position = {"train": run.train.feed.state(), "tests": [net.feed.state() for net in run.tests]}
     return Content(
         net_name=run.train.graph.name,
-        layers=layers(run),
+        layers=_layers(run, diffs=run.config.snapshot_diff),
         iteration=run.iter,
         current_step=run.current_step,
         history=tuple(row.detach().to("cpu").contiguous().numpy() for row in run.optimizer.history()),
@@ -66,7 +66,7 @@ def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
     return found
 
 
-def layers(run: Run) -> Iterator[LayerWeights]:
+def _layers(run: Run, *, diffs: bool = False) -> Iterator[LayerWeights]:
     """The training net's layers; in HDF5 a shared parameter stands with its owner alone."""
     graph = run.train.graph
     borrowed = shared_blobs(graph) if run.config.snapshot_format == "HDF5" else set()
@@ -74,9 +74,9 @@ def layers(run: Run) -> Iterator[LayerWeights]:
         kept = [i for i in range(len(layer.blobs)) if (layer.name, i) not in borrowed]
         keys = tuple(map(str, kept)) if len(kept) < len(layer.blobs) else ()
         blobs = [np.ascontiguousarray(layer.blobs[i]) for i in kept]
-        updates = [run.update.get(node.params[i].id) for i in kept] if run.config.snapshot_diff else []
-        diffs = [_diff(update, blob) for update, blob in zip(updates, blobs, strict=False)]
-        yield LayerWeights(layer.name, layer.type, blobs, diffs, keys)
+        updates = [run.update.get(node.params[i].id) for i in kept]
+        made = [_diff(update, blob) for update, blob in zip(updates, blobs, strict=True)] if diffs else []
+        yield LayerWeights(layer.name, layer.type, blobs, made, keys)
 
 
 def _diff(update: Tensor | None, blob: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,11 +89,8 @@ def _diff(update: Tensor | None, blob: NDArray[np.float32]) -> NDArray[np.float3
 @contextmanager
 def averaged(run: Run) -> Iterator[Iterable[LayerWeights]]:
     """Lend the layers with their averaged weights, or their own where there is no average."""
-    if run.average is None:
-        yield layers(run)
-        return
-    with run.average.in_place():
-        yield layers(run)
+    with run.average.in_place() if run.average else nullcontext():
+        yield _layers(run)
 
 
 def _carried(run: Run) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,10 @@ from netdef.schema.suggest import nearest
 from netdef.solver.events import Output
 
 
+_ROUNDING = 1e-6
+"""The share of a value that may be rounding: a mean of means in single precision is not the same twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A test output that decides something; the meaning of each field stands in protos/netdef.proto."""
@@ -85,4 +89,4 @@ class Standing:
         if self.best is None:
             return True
         gain = self.best - value if downwards else value - self.best
-        return gain > self.watch.min_change
+        return gain > self.watch.min_change + _ROUNDING * abs(self.best)

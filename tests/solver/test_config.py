@@ -219,4 +219,6 @@ def test_solvers_of_real_users_are_right() -> None:
 )
 def test_own_fields_misspelt(text: str, near: str) -> None:
     _, found = decode(GOOD + TESTED + text)
-    assert near in " ".join((found[0].message, *found[0].help, found[0].fix.edits[0].replacement if found[0].fix else ""))
+    assert near in " ".join(
+        (found[0].message, *found[0].help, found[0].fix.edits[0].replacement if found[0].fix else "")
+    )

@@ -54,9 +54,10 @@ def outputs(value: float, name: str = "accuracy", weight: float = 0.0) -> list[e
         (Watch("a", mode="MIN"), 0.0, [0.3, 0.4, 0.2], [1, 0, 1]),
         (Watch("a", mode="MAX"), 1.0, [0.3, 0.4, 0.2], [1, 1, 0]),
         (Watch("a", min_change=0.1), 0.0, [0.3, 0.35, 0.45], [1, 0, 1]),
+        (Watch("a"), 0.0, [0.33333334, 0.33333337, 0.3334], [1, 0, 1]),
         (Watch("a"), 0.0, [float("nan"), 0.1, float("nan")], [0, 1, 0]),
     ],
-    ids=["auto_max", "auto_min_for_a_loss", "min", "max", "min_change", "nan"],
+    ids=["auto_max", "auto_min_for_a_loss", "min", "max", "min_change", "rounding", "nan"],
 )
 def test_better(watch: Watch, weight: float, values: list[float], better: list[int]) -> None:
     standing = Standing(watch)
@@ -269,6 +270,14 @@ def test_snapshot_diff(tmp_path: Path, format: str) -> None:
     change = (before["ip.weight"] - after["ip.weight"]).numpy()
     np.testing.assert_array_equal(_diff(place.weights, "ip"), change)
     read_weights(place.weights)
+
+
+def test_the_best_weights_have_no_diff(tmp_path: Path) -> None:
+    """A resumed run, which knows of no last update, would write another file."""
+    solve(small_run.make(tmp_path, 'snapshot_diff: true early_stop { output: "loss" }', solver=PLAIN))
+    assert _diff(tmp_path / "out/snap_iter_4.caffemodel", "ip").any()
+    with pytest.raises(ValueError, match="size 0"):
+        _diff(tmp_path / "out/snap_best.caffemodel", "ip")
 
 
 def _diff(path: Path, layer: str) -> Any:

@@ -221,8 +221,10 @@ To begin anew from trained weights, which may be of another net in parts, use `-
         "ND0806",
         "out of memory",
         """\
-The device has no room for a batch of this size. Halve the `batch_size` and double `iter_size`: the gradients of several
-smaller batches are then summed, and the result is the same (but for BatchNorm). `netdef summary` predicts the need.""",
+The device has no room for a batch of this size. The message names the layer that was computed (on the way back none is
+known) and a `batch_size` that should fit: on a GPU by its memory and the predicted need, elsewhere half. Multiply
+`iter_size` as it says: the gradients of several smaller batches are then summed, and the result is the same (but for
+BatchNorm). `netdef summary` predicts the need.""",
     ),
     Page(
         "ND0807",
