@@ -9,10 +9,10 @@ from typing import Any, cast
 from netdef.ir import Blob, Graph, Node, Places
 from netdef.layers import Layer, registry
 
-_SINKS = frozenset({"Accuracy", "Silence"})
+SINKS = frozenset({"Accuracy", "Silence"})
 """Layers that tell something of the run and make nothing that is used."""
 
-_LINKS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
+LINKS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
     "SoftmaxWithLoss": lambda layer: ("Softmax", {"axis": layer.axis}),
     "InfogainLoss": lambda layer: ("Softmax", {"axis": layer.axis}),
     "SigmoidCrossEntropyLoss": lambda layer: ("Sigmoid", {}),
@@ -31,7 +31,7 @@ def deploy(graph: Graph) -> Graph:
     Accuracy and Silence go, then every layer and input that no output needs. Data layers become Inputs of the same
     shape. A net without losses keeps its outputs; one whose only ends are metrics gives what they judge.
     """
-    kept = tuple(node for node in graph.nodes if not _is_loss(node) and node.type not in _SINKS)
+    kept = tuple(node for node in graph.nodes if not _is_loss(node) and node.type not in SINKS)
     losses = tuple(_heaviest(node for node in graph.nodes if _is_loss(node)))
     links, predictions = _predict(graph, kept, losses)
     made = {blob.id for node in kept for blob in node.tops if node.bottoms or node.params}
@@ -104,9 +104,9 @@ def _learned(graph: Graph) -> set[str]:
 
 def _link(loss: Node, score: Blob, nodes: tuple[Node, ...], graph: Graph) -> Node | None:
     """The layer that makes predictions of the scores: one that the net has already, or a new one."""
-    if loss.type not in _LINKS:
+    if loss.type not in LINKS:
         return None
-    name, fields = _LINKS[loss.type](loss.layer)
+    name, fields = LINKS[loss.type](loss.layer)
     layer = registry()[name](**fields)
     for node in nodes:
         if node.layer == layer and node.bottoms == (score,):

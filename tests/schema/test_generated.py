@@ -87,10 +87,19 @@ def test_binding_needs_neither_torch_nor_onnx():
 def test_own_fields_stand_from_1000_on_and_say_so():
     text = (PROTOS / "netdef.proto").read_text(encoding="utf-8")
     messages = netdef_pb2.DESCRIPTOR.message_types_by_name.values()
-    ours = [m for m in messages if m.name not in ("V0LayerParameter", "V1LayerParameter")]  # Caffe goes above 1000 there
+    ours = [
+        m for m in messages if m.name not in ("V0LayerParameter", "V1LayerParameter")
+    ]  # Caffe goes above 1000 there
     own = [(m.name, f.name, f.number) for m in ours for f in m.fields if f.number >= 1000]
     assert ("SolverParameter", "snapshot_keep", 1005) in own
     for message, name, number in own:
         before = text.partition(f"message {message} {{")[2].partition(f" {name} = {number}")[0].splitlines()[:-1]
         comment = list(takewhile(lambda line: line.strip().startswith("//"), reversed(before)))
         assert any("netdef's own" in line for line in comment), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_oldest_runtime_allowed_can_load_them(name):
+    """pyproject.toml allows protobuf from 6.31.1 on, and a runtime refuses code that is newer than itself."""
+    text = (SCHEMA / f"{name}_pb2.py").read_text(encoding="utf-8")
+    assert "# Protobuf Python Version: 6.31.1\n" in text
