@@ -91,12 +91,13 @@ def export_onnx(
     *,
     opset: int | None = None,
     dynamic_batch: bool = True,
+    dynamic_size: bool = False,
     verify: bool = True,
 ) -> ExportReport:
     """Write a net as an ONNX file that is proven to compute what `build` does, and report the largest differences.
 
     The net is brought into its deploy form: losses become predictions, labels and metrics go. The batch axis is free,
-    or the net's own with `dynamic_batch=False`.
+    or the net's own with `dynamic_batch=False`; with `dynamic_size` height and width of the images are free too.
 
     Raises:
         NetdefError: the net cannot be exported, or weights do not fit.
@@ -105,7 +106,7 @@ def export_onnx(
     from netdef.deploy import export  # brings onnx and its runtime, which training has no use for
 
     batch = None if dynamic_batch else net.inputs[0].shape[0]
-    return export(net, path, weights=_files(weights), opset=opset, batch=batch, verify=verify)
+    return export(net, path, weights=_files(weights), opset=opset, batch=batch, any_size=dynamic_size, verify=verify)
 
 
 def eject(net: Graph, path: PathLike, weights: PathLike | Sequence[PathLike] = ()) -> None:
@@ -124,5 +125,3 @@ def eject(net: Graph, path: PathLike, weights: PathLike | Sequence[PathLike] = (
 
 def _files(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
     return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-
-

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from netdef.cli.around import AskedAround, around_of, around_options
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import net_options, shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.data.probe import prober
 from netdef.graph import load
@@ -49,6 +49,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 @click.command()
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@strict_option
 @click.option("--output", "-o", required=True, help="The ONNX file to write.")
 @click.option("--opset", type=int, help="Version of ONNX's operator set.")
 @click.option("--batch", type=BatchType(), help="Fix the batch size; `dynamic`, the default, leaves it free.")
@@ -69,6 +70,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 def command(
     net: str,
     weights: tuple[str, ...],
+    strict: bool,
     output: str,
     opset: int | None,
     batch: int | None,
@@ -98,6 +100,7 @@ def command(
             graph,
             output,
             weights=split(weights),
+            strict=strict,
             opset=opset,
             batch=batch,
             any_size=spatial == "dynamic",

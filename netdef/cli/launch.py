@@ -94,12 +94,15 @@ def _start(rank: int, world: int, port: int, arguments: Sequence[str]) -> Worker
 
 
 def _wait(workers: Sequence[Worker]) -> list[Worker]:
-    """Those that failed, in the order in which they were seen to; the rest get some time to notice."""
+    """Those that failed, in the order in which they were seen to.
+
+    When one has ended, well or not, the rest get some time to notice, for none can do anything without it.
+    """
     failed: list[Worker] = []
     deadline = float("inf")
     while any(worker.process.poll() is None for worker in workers) and time.monotonic() < deadline:
         _note(workers, failed)
-        if failed and deadline == float("inf"):
+        if deadline == float("inf") and any(worker.process.poll() is not None for worker in workers):
             deadline = time.monotonic() + GRACE_S
         time.sleep(0.05)
     _note(workers, failed)

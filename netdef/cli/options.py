@@ -44,6 +44,9 @@ def shape_option(function: _F) -> _F:
     )
 
 
+strict_option = click.option("--strict", is_flag=True, help="Refuse weights unless net and files have the same layers.")
+
+
 def net_options(
     phase: str | None,
     level: int,

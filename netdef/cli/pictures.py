@@ -118,12 +118,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -> tuple[Runner, Preparation]:
     """The net ready to run, and the way images take into it."""
+    from netdef.deploy.around import told
     from netdef.deploy.pictures import Preparation, recipe_of
     from netdef.deploy.runner import open_net, open_onnx
 
     if asked.is_onnx:
         _refuse_net_options(asked)
-        recipe = _recipe(asked, None, crops)
+        recipe = _recipe(asked, told(Path(asked.net)).recipe, crops)
         runner = open_onnx(asked.net, blobs)
     else:
         graph = _load(asked, asked.shapes)

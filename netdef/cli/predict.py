@@ -29,11 +29,13 @@ def command(asked: Asked, labels: str | None, top: int, crops: str, blob: str | 
     """Tell the likeliest classes of IMAGES by NET, a prototxt with --weights or an ONNX file.
 
     IMAGES are files, folders, or - for a list on standard input. Mean, scale and sizes are those of the data layer
-    where NET is what was trained; the options come before them.
+    where NET is what was trained, or what `netdef export --preprocess` put into the model; the options come before
+    them.
     """
+    from netdef.deploy.around import told
     from netdef.deploy.predict import best, read_labels, rows, scores_of
 
-    names = read_labels(Path(labels)) if labels else ()
+    names = read_labels(Path(labels)) if labels else told(Path(asked.net)).labels if asked.is_onnx else ()
     paths = find(asked.images)
     ten: Literal[1, 10] = 10 if crops == "10" else 1
     runner, preparation = open_runner(asked, [blob] if blob else [], ten)

@@ -11,6 +11,7 @@ import click
 
 from netdef.cli.confusion import table
 from netdef.cli.gpus import gpu_number
+from netdef.cli.options import strict_option
 from netdef.cli.report import show
 from netdef.cli.train import split
 from netdef.diagnostics import NetdefError, error
@@ -30,6 +31,7 @@ _DEFAULT_ITERATIONS = 50
 @click.argument("file", metavar="NET", required=False, type=click.Path(readable=False))
 @click.option("--model", "-model", "named", type=click.Path(readable=False), help="NET, in Caffe's spelling.")
 @click.option("--weights", "-weights", multiple=True, help="Trained weights: a file, or several with commas.")
+@strict_option
 @click.option("--iterations", "-iterations", type=click.IntRange(1), help="Batches. Default: the solver's, or 50.")
 @click.option("--gpu", "-gpu", help="The number of a GPU. Default: the processor, or what the solver says.")
 @click.option("--level", "-level", type=int, default=0, help="Level of the net.")
@@ -40,6 +42,7 @@ def command(
     file: str | None,
     named: str | None,
     weights: tuple[str, ...],
+    strict: bool,
     iterations: int | None,
     gpu: str | None,
     level: int,
@@ -55,7 +58,7 @@ def command(
     if path is None:
         raise click.UsageError("Missing argument 'NET'.")
     scorings = _scorings(path, iterations, level, split(stages))
-    results = [_score(scoring, split(weights), gpu_number(gpu), form, confusion) for scoring in scorings]
+    results = [_score(s, split(weights), gpu_number(gpu), form, confusion, strict) for s in scorings]
     if form == "json":
         plain = [_plain(scoring, result) for scoring, result in zip(scorings, results, strict=True)]
         click.echo(json.dumps(plain, indent=1))
@@ -73,13 +76,16 @@ def _scorings(path: str, iterations: int | None, level: int, stages: Sequence[st
     return [Scoring(choice, config) for choice in choices]
 
 
-def _score(scoring: Scoring, weights: Sequence[str], device: int | None, form: str, confusion: bool) -> Result:
+def _score(
+    scoring: Scoring, weights: Sequence[str], device: int | None, form: str, confusion: bool, strict: bool
+) -> Result:
     def tell(batch: int, outputs: tuple[Output, ...]) -> None:
         for index, name, value, _ in numbered(outputs):
             if index < MOST_VALUES:
                 click.echo(f"Batch {batch}, {name} = {value:.6g}")
 
-    result = scoring.run(weights, device=device, each=tell if form == "text" else None, confusion=confusion)
+    each = tell if form == "text" else None
+    result = scoring.run(weights, device=device, each=each, confusion=confusion, strict=strict)
     show(result.warnings)
     if form == "text":
         _tell_result(result)

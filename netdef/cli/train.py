@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import click
 
 from netdef.cli.gpus import gpu_number, num_processes, own_gpu
 from netdef.cli.launch import in_team, launch
+from netdef.cli.options import strict_option
 from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
 from netdef.cli.watch import learn_by_heart, noticing
@@ -29,6 +31,7 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.argument("file", metavar="SOLVER", required=False, type=click.Path(readable=False))
 @click.option("--solver", "-solver", "named", type=click.Path(readable=False), help="SOLVER, in Caffe's spelling.")
 @click.option("--weights", "-weights", multiple=True, help="Weights to begin from: a file, or several with commas.")
+@strict_option
 @click.option("--snapshot", "-snapshot", type=click.Path(readable=False), help="A .solverstate to go on from.")
 @click.option("--resume", type=click.Choice(["auto"]), help="Go on from the newest snapshot, if there is one.")
 @click.option("--gpu", "-gpu", help="The number of a GPU, several with commas, or `all`. Default: the solver's.")
@@ -45,6 +48,7 @@ def command(
     file: str | None,
     named: str | None,
     weights: tuple[str, ...],
+    strict: bool,
     snapshot: str | None,
     resume: str | None,
     gpu: str | None,
@@ -76,14 +80,14 @@ def command(
         return
     if (count := num_processes(gpu, processes)) > 1:
         raise click.exceptions.Exit(launch(count, sys.argv[1:]))
-    with in_team() as team, Solver(config, weights=start, device=own_gpu(gpu), level=level, stages=extra) as solver:
+    make = partial(Solver, config, weights=start, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
+    with in_team() as team, make(observers=[warn] if team.leads else []) as solver:
         state = snapshot or (_newest(config.snapshot_prefix) if resume else None)
         signals = _signals(solver, sigint_effect, sighup_effect)
         if not team.leads:
             _follow(solver, state, signals)
             return
         show(warnings)
-        solver.observers.append(warn)
         if solver.device_note:
             click.echo(solver.device_note)
         _restore(solver, state)

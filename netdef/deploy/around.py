@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
+from google.protobuf.message import DecodeError
+from onnx.numpy_helper import to_array
 
 from netdef.data.faults import reported
 from netdef.deploy import runtime
@@ -20,7 +23,7 @@ from netdef.deploy.verify import BATCH_SIZES, TOLERANCE, blob_error, check, run_
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Graph
 from netdef.targets.onnx import sizes, value_names
-from netdef.targets.onnx.camera import Camera, Layout, add_camera, add_top_k
+from netdef.targets.onnx.camera import FRONT, Camera, Layout, add_camera, add_top_k
 
 Array = npt.NDArray[Any]
 
@@ -102,6 +105,37 @@ def dress(
         elif best:
             _prove_best(whole, seed)
     return Dressed(image, best, _props(around, plan), levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a model tells of itself.
+
+    Attributes:
+        dressed: whether something is around the net.
+        recipe: how it prepares images, if it does.
+        labels: a name for each class, or none.
+    """
+
+    dressed: bool = False
+    recipe: Recipe | None = None
+    labels: tuple[str, ...] = ()
+
+
+def told(path: Path) -> Told:
+    """What the model file at `path` tells; nothing where netdef did not write it, or it is no model."""
+    try:
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except (OSError, DecodeError):
+        return Told()  # whoever opens it next says what is wrong
+    props = {prop.key: prop.value for prop in model.metadata_props}
+    labels = tuple(props["netdef.labels"].split("\n")) if "netdef.labels" in props else ()
+    if "netdef.preprocess" not in props:
+        return Told("netdef.top_k" in props, None, labels)
+    how = json.loads(props["netdef.preprocess"])
+    mean = next((to_array(tensor) for tensor in model.graph.initializer if tensor.name == f"{FRONT}/mean"), None)
+    recipe = Recipe(how["resize"] and tuple(how["resize"]), mean, how["scale"], how["channel_order"])
+    return Told(True, recipe, labels)
 
 
 @dataclass(frozen=True, slots=True)

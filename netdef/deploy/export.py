@@ -38,6 +38,7 @@ def export(
     *,
     weights: Sequence[PathLike] = (),
     opset: int | None = None,
+    strict: bool = False,
     batch: int | None = None,
     any_size: bool = False,
     fold: bool = True,
@@ -56,6 +57,7 @@ def export(
         path: the file to write. Nothing is left there unless the proof succeeds.
         weights: weight files, the later ones win; random values by the fillers without any.
         opset: version of ONNX's operator set; `DEFAULT_OPSET` if None.
+        strict: refuse weights unless the deployed net and the files have the same layers.
         batch: fixes the batch size; None leaves it free.
         any_size: leaves height and width of the images free.
         fold: whether BatchNorm, Scale and Bias go into the layers around them; the proof is against the net as it was.
@@ -74,7 +76,7 @@ def export(
     graph = deploy(net)
     sizes(graph, batch, any_size=any_size)  # tells of unknown sizes before anything needs them
     step("reading weights")
-    module, warnings = torch_twin(graph, weights, seed)
+    module, warnings = torch_twin(graph, weights, seed, strict=strict)
     arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     _require_finite(arrays)
     step("writing the graph")
@@ -107,10 +109,13 @@ def export(
     )
 
 
-def torch_twin(graph: Graph, weights: Sequence[PathLike], seed: int) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
+def torch_twin(
+    graph: Graph, weights: Sequence[PathLike], seed: int, *, strict: bool = False
+) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
     """The graph's torch module that gives every blob, in float32 on the CPU, and what is dubious about its weights."""
     module = build_module(graph, outputs=[*graph.blobs], rng=np.random.default_rng(seed))
-    report = match(net_layers(graph), [read_weights(file) for file in weights], shared=shared_blobs(graph))
+    files = [read_weights(file) for file in weights]
+    report = match(net_layers(graph), files, strict=strict, shared=shared_blobs(graph))
     _settle(module, graph)
     load_arrays(module, graph, report.arrays)
     return module, (*report.warnings, *_random(graph, weights, report.left))

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from netdef.data.batch import Floats
+from netdef.deploy.around import told
 from netdef.deploy.replay import read_model
 from netdef.deploy.runtime import Session, exposing, open_session
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
@@ -20,6 +21,7 @@ from netdef.graph.deploy import deploy
 from netdef.ir import Blob, Graph
 from netdef.schema.suggest import nearest
 from netdef.targets.onnx import DEFAULT_OPSET, batch_of, emit, sizes
+from netdef.targets.onnx.camera import core
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
 from netdef.weights import match, read_weights
 
@@ -67,12 +69,16 @@ class Runner:
 def open_onnx(path: PathLike, blobs: Sequence[str] = ()) -> Runner:
     """An ONNX file, on a CUDA device where ONNX Runtime has one; `blobs` are values to give in place of its outputs.
 
+    Of a model that prepares images or chooses classes by itself the net inside runs.
+
     NetdefError: ND0910 no model, ND0952 it takes no images, ND0954 no such blob. RunError: ND0909.
     """
-    if not blobs:
-        _require_file(path)
+    _require_file(path)
+    if not blobs and not told(Path(path)).dressed:
         return _onnx_runner(open_session(Path(path), gpu=True), str(path))
-    model = read_model(path)
+    model = core(read_model(path))
+    if not blobs:
+        return _onnx_runner(open_session(model, gpu=True), str(path))
     _require_blobs(blobs, [name for node in model.graph.node for name in node.output], str(path))
     with exposing(model, tuple(dict.fromkeys(blobs))):
         return _onnx_runner(open_session(model, gpu=True), str(path))

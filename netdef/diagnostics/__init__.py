@@ -10,6 +10,7 @@ from netdef.diagnostics.diagnostic import (
     Severity,
     error,
     has_errors,
+    note,
     warning,
 )
 from netdef.diagnostics.source import Source, Span
@@ -26,5 +27,6 @@ __all__ = [
     "Span",
     "error",
     "has_errors",
+    "note",
     "warning",
 ]

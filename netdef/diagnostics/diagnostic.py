@@ -97,6 +97,11 @@ def warning(
     return Diagnostic(Severity.WARNING, code, _short(message), span, _short(label), labels, _lines(help), fix)
 
 
+def note(code: str, message: str) -> Diagnostic:
+    """A diagnostic that only tells what was done."""
+    return Diagnostic(Severity.NOTE, code, _short(message))
+
+
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
     """Whether one of them stops the work."""
     return any(d.severity is Severity.ERROR for d in diagnostics)

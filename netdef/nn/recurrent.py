@@ -77,17 +77,42 @@ class Recurrent(nn.Module):
             cont: (T, N), 0 where a sequence begins.
             more: the static input (N, …) if there is one, then the first state, (1, N, D) each, if it is exposed.
         """
-        steps = F.linear(x.flatten(2) if x.dim() > 2 else x.unsqueeze(2), self.weight_x, self.bias)
-        if self.static:
-            steps = steps + F.linear(more[0].reshape(x.shape[1], -1), self.weight_static)
+        inputs = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
+        static = more[0].reshape(x.shape[1], -1) if self.static else None
         given = more[bool(self.static) :]
         first = [state.detach().squeeze(0) for state in given] if self.expose_hidden else self._kept(x)
-        output, last = self._walk(steps, cont.detach().unsqueeze(2).to(x.dtype), first)
+        flags = cont.detach().unsqueeze(2).to(x.dtype)
+        run = self._fused if _begins_at_most_once(flags) else self._step_by_step
+        output, last = run(inputs, static, flags, first)
         last = [state.detach().unsqueeze(0) for state in last]
         if self.expose_hidden:
             return (output, *last)
         self._keep(last)
         return output
+
+    def _step_by_step(
+        self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """From inputs (T, N, I), flags (T, N, 1) and a state (N, D): outputs (T, N, D), the last state."""
+        steps = F.linear(inputs, self.weight_x, self.bias)
+        return self._walk(steps if static is None else steps + F.linear(static, self.weight_static), cont, state)
+
+    def _fused(
+        self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The same by torch's own kernel over all steps, where no sequence begins after the first step."""
+        weight = self.weight_x
+        if static is not None:
+            inputs = torch.cat([inputs, static.expand(len(inputs), -1, -1)], 2)
+            weight = torch.cat([weight, self.weight_static], 1)
+        weights = [weight, self.weight_h, self.bias, torch.zeros_like(self.bias)]
+        return self._at_once(inputs, [(cont[0] * value).unsqueeze(0) for value in state], weights)
+
+    def _at_once(
+        self, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Torch's kernel on inputs (T, N, I), a state (1, N, D), and weights in its order, gates in Caffe's."""
+        raise NotImplementedError
 
     def _walk(self, steps: Tensor, cont: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """From projected inputs (T, N, rows), flags (T, N, 1) and a state (N, D): outputs (T, N, D), the last state."""
@@ -122,6 +147,16 @@ class LSTM(Recurrent):
             hidden.append(h)
         return torch.stack(hidden), [h, c]
 
+    def _at_once(
+        self, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        turned = [
+            torch.cat([i_f, g, o])
+            for i_f, o, g in (w.split([2 * self.num_output, *[self.num_output] * 2]) for w in weights)
+        ]
+        output, h, c = torch.lstm(inputs, state, turned, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        return output, [h.squeeze(0), c.squeeze(0)]
+
 
 class RNN(Recurrent):
     """``h = tanh(W_x x + b + W_static s + W_h (cont h))``, output ``tanh(W_o h + b_o)``. State: h.
@@ -140,4 +175,18 @@ class RNN(Recurrent):
         for step, goes_on in zip(steps.unbind(), cont.unbind(), strict=True):
             h = (step + F.linear(goes_on * h, self.weight_h)).tanh()
             hidden.append(h)
-        return F.linear(torch.stack(hidden), self.weight_o, self.bias_o).tanh(), [h]
+        return self._output(torch.stack(hidden)), [h]
+
+    def _at_once(
+        self, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        hidden, h = torch.rnn_tanh(inputs, state[0], weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        return self._output(hidden), [h.squeeze(0)]
+
+    def _output(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden, self.weight_o, self.bias_o).tanh()
+
+
+def _begins_at_most_once(cont: Tensor) -> bool:
+    """Whether no sequence begins after the first step; of a GPU, which would have to be waited for, it is not asked."""
+    return cont.device.type == "cpu" and not torch.compiler.is_compiling() and bool((cont[1:] == 1).all())

@@ -22,12 +22,12 @@ _HEAD = """\
 What a net may hold, and where it goes. This page is generated: `python -m netdef.report.support > docs/layers.md`.
 
 - **torch**: `netdef train`, `test` and `netdef.build` compute it. *input*: its tops come from outside.
-- **ONNX**: `netdef export` writes it, from opset {oldest} on; no type needs a newer one. Losses become their predictions,
-  metrics go, sources become inputs.
+- **ONNX**: `netdef export` writes it, from opset {oldest} on; no type needs a newer one. Losses become their
+  predictions, metrics go, sources become inputs.
 - **source**: `netdef eject` writes it to a file that imports torch alone.
 
-{count} types: {torch} run in torch, {onnx} are written to ONNX, {source} can be ejected; the rest are sources and what only
-a training net has.
+{count} types: {torch} run in torch, {onnx} are written to ONNX, {source} can be ejected; the rest are sources and what
+only a training net has.
 
 | type | torch | ONNX | source | what it computes |
 | --- | --- | --- | --- | --- |

@@ -40,6 +40,7 @@ def distributed(module: nn.Module, owner: fx.GraphModule, graph: Graph) -> Distr
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, idle)  # type: ignore[no-untyped-call]
     # Of the strides of 1x1 kernels, whose order in memory is the same either way.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")  # its heir is not in torch 2.11
     return DistributedDataParallel(
         module,
         device_ids=[device] if device.type == "cuda" else None,

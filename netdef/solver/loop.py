@@ -72,6 +72,7 @@ class Solver:
         observers: Sequence[Observer] = (),
         level: int | None = None,
         stages: Sequence[str] = (),
+        strict: bool = False,
     ) -> None:
         """Build the nets and open their data.
 
@@ -82,6 +83,7 @@ class Solver:
             observers: called with each event of the run.
             level: of the training net, in the place of what the solver states (as in Caffe, not of test nets).
             stages: of the training net, beside those that the solver states.
+            strict: refuse weights unless the training net and the files have the same layers.
 
         Raises:
             NetdefError: with every error in the solver and its nets.
@@ -99,7 +101,7 @@ class Solver:
         self._began = monotonic()
         self._shown = (self._began, 0)
         nets = (self.run.train, *self.run.tests)
-        self._warn(load_weights(nets, self.config.weights if weights is None else weights))
+        self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
         attach(self.run)
 
     @property

@@ -108,8 +108,12 @@ def agree(run: Run) -> None:
             run.train.average_statistics()
 
 
-def load_weights(nets: Sequence[RunningNet], paths: Sequence[str | os.PathLike[str]]) -> tuple[Diagnostic, ...]:
+def load_weights(
+    nets: Sequence[RunningNet], paths: Sequence[str | os.PathLike[str]], *, strict: bool = False
+) -> tuple[Diagnostic, ...]:
     """Copy weight files into nets that share their parameters, matched by layer name; returns warnings.
+
+    With `strict` the first net and the files must have the same layers.
 
     Raises:
         NetdefError: a file cannot be read, or a layer's blobs do not fit.
@@ -117,7 +121,7 @@ def load_weights(nets: Sequence[RunningNet], paths: Sequence[str | os.PathLike[s
     found: tuple[Diagnostic, ...] = ()
     files = [read_weights(path) for path in paths]
     for net in nets if files else ():
-        report = match(net_layers(net.graph), files, shared=shared_blobs(net.graph))
+        report = match(net_layers(net.graph), files, strict=strict and net is nets[0], shared=shared_blobs(net.graph))
         load_arrays(net.module, net.graph, report.arrays)
         found = found or report.warnings
     return found

@@ -48,8 +48,11 @@ class Scoring:
         device: int | str | None = None,
         each: Callable[[int, tuple[Output, ...]], None] | None = None,
         confusion: bool = False,
+        strict: bool = False,
     ) -> Result:
         """Score the net on its own data; `each` is told the outputs of each batch, `confusion` counts classes too.
+
+        With `strict` the net and the files must have the same layers.
 
         Raises:
             NetdefError: the net, its data or its weights are wrong.
@@ -60,7 +63,7 @@ class Scoring:
         build = build_counting if confusion else build_net
         net = build(compile_choice(self.choice, self.config), self.choice, self.config, style, random)
         try:
-            found = load_weights([net], weights)
+            found = load_weights([net], weights, strict=strict)
             with random.active(), reported(net):
                 score = evaluate(net, self.choice.num_batches, each=each)
             return Result(score, found, net.confusions() if isinstance(net, CountingNet) else ())

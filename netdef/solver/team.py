@@ -95,7 +95,9 @@ def joined() -> Iterator[Team]:
         dist.init_process_group(_backend(), timeout=TIMEOUT)
     try:
         with reported():
-            yield current()
+            team = current()
+            yield team
+            team.same(0)  # so that nobody closes a connection that another still needs
     finally:
         dist.destroy_process_group()
 

@@ -135,9 +135,7 @@ def _integer(field: Field) -> int:
     return field.value
 
 
-def write_layer(
-    stream: BinaryIO, head: bytes, arrays: Sequence[Floats], diffs: Sequence[Floats | None] = ()
-) -> None:
+def write_layer(stream: BinaryIO, head: bytes, arrays: Sequence[Floats], diffs: Sequence[Floats | None] = ()) -> None:
     """Write one layer of a NetParameter: `head` holds its fields other than the arrays, serialised."""
     blobs = [blob.encode(data, diff) for data, diff in zip(arrays, diffs or (None,) * len(arrays), strict=True)]
     sizes = [blob.size_bytes(pieces) for pieces in blobs]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from netdef.diagnostics import Diagnostic, NetdefError, error, warning
+from netdef.diagnostics import Diagnostic, NetdefError, error, note, warning
 from netdef.weights.blob import shape_text
 from netdef.weights.caffemodel import four_axes
 from netdef.weights.faults import blob_place
@@ -20,6 +20,8 @@ from netdef.weights.narrow import Floats
 Shape = tuple[int, ...]
 NetLayer = tuple[str, Sequence[tuple[str, Shape]]]
 """A layer's name and its parameters in Caffe's order, each a name ("weight") and Caffe's shape."""
+
+_MOST_NAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class MatchReport:
         matched: layers that got weights, in the net's order.
         skipped: layers with weights in a file that the net does not have.
         left: layers of the net with parameters that got none, and keep their fillers.
-        warnings: what Caffe would accept but is dubious.
+        warnings: what Caffe would accept but is dubious, and a note of what is skipped and left.
     """
 
     arrays: Mapping[tuple[str, int], Floats]
@@ -162,7 +164,24 @@ def _report(
     matched = tuple(name for name in names if name in got)
     skipped = tuple(dict.fromkeys(name for file in files for name in file if name not in in_net))
     left = tuple(name for name in names if name not in got)
-    return MatchReport(arrays, matched, skipped, left, tuple(_warnings(files, matched, names)))
+    told = (*_warnings(files, matched, names), *_account(files, matched, skipped, left))
+    return MatchReport(arrays, matched, skipped, left, told)
+
+
+def _account(
+    files: Sequence[Weights], matched: Collection[str], skipped: Collection[str], left: Collection[str]
+) -> Iterator[Diagnostic]:
+    """One note of what went where, unless every layer of both sides found its other."""
+    if matched and (skipped or left):
+        parts = [f"{len(matched)} layer{'s'[: len(matched) != 1]} matched"]
+        parts += [f"{len(skipped)} skipped, not in the net ({_some(skipped)})"] if skipped else []
+        parts += [f"{len(left)} left at their fillers ({_some(left)})"] if left else []
+        yield note("ND0619", f"{', '.join(file.path for file in files)}: {', '.join(parts)}")
+
+
+def _some(names: Collection[str]) -> str:
+    shown = ", ".join(f'"{name}"' for name in list(names)[:_MOST_NAMES])
+    return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 
 def _warnings(files: Sequence[Weights], matched: Collection[str], names: Collection[str]) -> Iterator[Diagnostic]:

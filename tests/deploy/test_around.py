@@ -198,3 +198,23 @@ def test_the_command_takes_what_transform_param_says(monkeypatch, capsys, tmp_pa
 def test_options_that_need_preprocess(monkeypatch, capsys, option):
     assert command(monkeypatch, NET / "net.prototxt", "-o", "m.onnx", *option) == 2
     assert "goes with --preprocess" in capsys.readouterr().err
+
+
+def test_predict_runs_such_a_model_without_being_told(monkeypatch, capsys, tmp_path):
+    """The model tells mean, scale, sizes and labels; the result is that of the net with the same options."""
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("a.png", np.random.default_rng(1).integers(0, 256, (33, 41, 3), np.uint8))
+    Path("labels").write_text("".join(f"class {i}\n" for i in range(7)))
+    how = ["--mean", "104,117,123", "--scale", "0.017", "--resize", "24x24"]
+    net = [NET / "net.prototxt", "--weights", WEIGHTS[0]]
+    assert command(monkeypatch, *net, "-o", "m.onnx", "--preprocess", *how, "--top-k", 2, "--labels", "labels") == 0
+    capsys.readouterr()
+    found = []
+    for arguments in (["m.onnx", "a.png"], [*net, *how, "--labels", "labels", "a.png"]):
+        monkeypatch.setattr(sys, "argv", ["netdef", "predict", *map(str, arguments), "--format", "json"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+        found.append(json.loads(capsys.readouterr().out)[0]["predictions"])
+    assert [guess["label"] for guess in found[0]] == [guess["label"] for guess in found[1]]
+    assert [guess["score"] for guess in found[0]] == pytest.approx([guess["score"] for guess in found[1]], abs=1e-5)

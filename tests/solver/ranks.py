@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def run(folder: Path) -> None:
             solver.solve()
 
 
+def attempt(folder: Path) -> int:
+    """The exit code of a child, which must not go on as its parent."""
+    try:
+        run(folder)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
 def main() -> None:
     count, *folders = sys.argv[1:]
     for number, folder in enumerate(folders):
@@ -36,9 +47,7 @@ def main() -> None:
             os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
             children.append(os.fork())
             if not children[-1]:
-                run(Path(folder))
-                sys.stdout.flush()
-                os._exit(0)
+                os._exit(attempt(Path(folder)))
         for child in children:
             assert os.waitpid(child, 0)[1] == 0, f"a process failed in {folder}"
 

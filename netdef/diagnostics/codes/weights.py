@@ -186,4 +186,13 @@ netdef can. For Caffe write HDF5 (`.caffemodel.h5`, or `snapshot_format: HDF5` i
 Here they use types or fields that Caffe never had: those of a fork. They are left out, while names,
 types and arrays are whole, which is all that loading weights needs.""",
     ),
+    Page(
+        "ND0619",
+        "weights that went to a part of the net, or came from a part of a file",
+        """\
+Weights go to the layers of the same name. A layer of the file that the net does not have is skipped; a
+layer of the net that no file has keeps what its filler gave it. For fine-tuning both are meant: the new
+last layer has a new name. Where they are not meant, a name differs: compare `netdef weights show` with
+`netdef summary`. With `--strict` both are errors.""",
+    ),
 )
