@@ -81,38 +81,21 @@ class Recurrent(nn.Module):
         static = more[0].reshape(x.shape[1], -1) if self.static else None
         given = more[bool(self.static) :]
         first = [state.detach().squeeze(0) for state in given] if self.expose_hidden else self._kept(x)
-        flags = cont.detach().unsqueeze(2).to(x.dtype)
-        run = self._fused if _begins_at_most_once(flags) else self._step_by_step
-        output, last = run(inputs, static, flags, first)
+        output, last = self._run(inputs, static, cont.detach().unsqueeze(2).to(x.dtype), first)
         last = [state.detach().unsqueeze(0) for state in last]
         if self.expose_hidden:
             return (output, *last)
         self._keep(last)
         return output
 
-    def _step_by_step(
+    def _run(
         self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """From inputs (T, N, I), flags (T, N, 1) and a state (N, D): outputs (T, N, D), the last state."""
+        """From inputs (T, N, I), static (N, S), flags (T, N, 1), a state (N, D): outputs (T, N, D), the last state."""
         steps = F.linear(inputs, self.weight_x, self.bias)
-        return self._walk(steps if static is None else steps + F.linear(static, self.weight_static), cont, state)
-
-    def _fused(
-        self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The same by torch's own kernel over all steps, where no sequence begins after the first step."""
-        weight = self.weight_x
         if static is not None:
-            inputs = torch.cat([inputs, static.expand(len(inputs), -1, -1)], 2)
-            weight = torch.cat([weight, self.weight_static], 1)
-        weights = [weight, self.weight_h, self.bias, torch.zeros_like(self.bias)]
-        return self._at_once(inputs, [(cont[0] * value).unsqueeze(0) for value in state], weights)
-
-    def _at_once(
-        self, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Torch's kernel on inputs (T, N, I), a state (1, N, D), and weights in its order, gates in Caffe's."""
-        raise NotImplementedError
+            steps = steps + F.linear(static, self.weight_static)
+        return self._walk(steps, cont, state)
 
     def _walk(self, steps: Tensor, cont: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """From projected inputs (T, N, rows), flags (T, N, 1) and a state (N, D): outputs (T, N, D), the last state."""
@@ -133,7 +116,8 @@ class Recurrent(nn.Module):
 class LSTM(Recurrent):
     """``gates = W_x x + b + W_static s + W_h (cont h)``, then `lstm_unit`. State: h, c. Source: lstm_layer.cpp.
 
-    Gates stand in the order i, f, o, g (torch: i, f, g, o); there is one bias (torch: two).
+    Gates stand in the order i, f, o, g (torch: i, f, g, o); there is one bias (torch: two). Torch's kernel computes all
+    steps at once on the CPU where no sequence begins in the middle.
     """
 
     def __init__(self, inputs: int, num_output: int, static: int = 0, expose_hidden: bool = False) -> None:
@@ -147,15 +131,30 @@ class LSTM(Recurrent):
             hidden.append(h)
         return torch.stack(hidden), [h, c]
 
-    def _at_once(
-        self, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]
+    def _run(
+        self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        turned = [
-            torch.cat([i_f, g, o])
-            for i_f, o, g in (w.split([2 * self.num_output, *[self.num_output] * 2]) for w in weights)
-        ]
-        output, h, c = torch.lstm(inputs, state, turned, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        """By torch's kernel over all steps where no sequence begins after the first, step by step elsewhere."""
+        if not _goes_on(cont[1:]):
+            return Recurrent._run(self, inputs, static, cont, state)
+        weight: Tensor = self.weight_x
+        if static is not None:
+            inputs = torch.cat([inputs, static.expand(len(inputs), -1, -1)], 2)
+            weight = torch.cat([weight, self.weight_static], 1)
+        weights = [self._turned(w) for w in (weight, self.weight_h, self.bias, torch.zeros_like(self.bias))]
+        h, c = ((cont[0] * value).unsqueeze(0) for value in state)
+        output, h, c = torch.lstm(inputs, (h, c), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
         return output, [h.squeeze(0), c.squeeze(0)]
+
+    def _turned(self, weight: Tensor) -> Tensor:
+        """The rows in torch's order of the gates."""
+        o, g = 2 * self.num_output, 3 * self.num_output
+        return torch.cat([weight[:o], weight[g:], weight[o:g]])
+
+
+def _goes_on(cont: Tensor) -> bool:
+    """Whether all flags are 1. A GPU's are not asked for: it would have to be waited for."""
+    return cont.device.type == "cpu" and not torch.compiler.is_compiling() and bool((cont == 1).all())
 
 
 class RNN(Recurrent):
@@ -175,18 +174,4 @@ class RNN(Recurrent):
         for step, goes_on in zip(steps.unbind(), cont.unbind(), strict=True):
             h = (step + F.linear(goes_on * h, self.weight_h)).tanh()
             hidden.append(h)
-        return self._output(torch.stack(hidden)), [h]
-
-    def _at_once(
-        self, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        hidden, h = torch.rnn_tanh(inputs, state[0], weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
-        return self._output(hidden), [h.squeeze(0)]
-
-    def _output(self, hidden: Tensor) -> Tensor:
-        return F.linear(hidden, self.weight_o, self.bias_o).tanh()
-
-
-def _begins_at_most_once(cont: Tensor) -> bool:
-    """Whether no sequence begins after the first step; of a GPU, which would have to be waited for, it is not asked."""
-    return cont.device.type == "cpu" and not torch.compiler.is_compiling() and bool((cont[1:] == 1).all())
+        return F.linear(torch.stack(hidden), self.weight_o, self.bias_o).tanh(), [h]

@@ -26,7 +26,10 @@ def wrap(module: fx.GraphModule, graph: Graph, style: Style, team: Team = ALONE)
     call: nn.Module = checkpointed(module, graph) if style.checkpoint and training else module
     if team.world > 1 and training:
         call = distributed(call, module, graph)
-    return torch.compile(call) if style.compile else call
+    if not style.compile:
+        return call
+    # "reduce-overhead" records CUDA graphs, forward and backward, and replays them.
+    return torch.compile(call, mode="reduce-overhead" if style.cuda_graphs and style.device.type == "cuda" else None)
 
 
 def distributed(module: nn.Module, owner: fx.GraphModule, graph: Graph) -> DistributedDataParallel:

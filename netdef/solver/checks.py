@@ -19,6 +19,7 @@ def check(block: Block) -> None:
     for subject in (_type, _policy, _stepvalues, _numbers, _rule_fields, _decay, _train_net, _test_nets, _debug_info):
         subject(block)
     check_own(block, rule_type(block))
+    check_speed(block)
 
 
 def rule_type(block: Block) -> str:
@@ -162,3 +163,17 @@ def _short(value: float) -> str:
 def _meant(word: str, known: Any, plural: str) -> str:
     near = nearest(word, known)
     return f'did you mean "{near}"?' if near else f"known {plural}: " + ", ".join(known)
+
+
+def check_speed(block: Block) -> None:
+    """Ways of computing that are not there, or not together."""
+    m = block.message
+    if block.enum("parallel") == "FSDP":
+        help = "leave it out; `activation_checkpoint: true` and a larger `iter_size` make room for a larger net"
+        block.reject("ND0713", "`parallel: FSDP` is not available", "parallel", help=help)
+    if m.cuda_graphs and not m.compile:
+        help = "add `compile: true`, which records them"
+        block.reject("ND0713", "`cuda_graphs` is not available without `compile`", "cuda_graphs", help=help)
+    if m.activation_checkpoint and m.compile:
+        help = "remove one: a compiled net decides by itself what it computes again"
+        block.reject("ND0713", "`activation_checkpoint` and `compile` exclude each other", "compile", help=help)

@@ -212,7 +212,7 @@ class Solver:
     def close(self) -> None:
         """Stop reading data ahead, let files go, give torch its settings back."""
         for net in (self.run.train, *self.run.tests):
-            net.feed.close()
+            net.close()
         self._restore_settings()
 
     def __enter__(self) -> Solver:

@@ -46,6 +46,11 @@ class PartNet(RunningNet):
         self._labels = {blob: values[blob] for blob in label_blobs(self._terms)}
         return {name: values[name] for name in self._names}, total(self._terms, values, self.team)
 
+    def close(self) -> None:
+        """See RunningNet. What sends gradients goes too, while the others can still be reached."""
+        super().close()
+        self._call = self.module
+
     def exchanging(self, last: bool) -> AbstractContextManager[None]:
         """See RunningNet."""
         return super().exchanging(last) if last else calling.without_exchange(self._call)

@@ -53,6 +53,10 @@ class RunningNet:
             outputs, loss = self._call(**self.batch)
         return outputs, loss
 
+    def close(self) -> None:
+        """Stop reading data ahead, let files go."""
+        self.feed.close()
+
     def exchanging(self, last: bool) -> AbstractContextManager[None]:
         """A block in which gradients are made; in the last of an iteration processes exchange them."""
         return nullcontext()

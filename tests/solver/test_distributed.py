@@ -157,7 +157,8 @@ def started(folder: Path) -> subprocess.Popen[str]:
     )
     deadline = time.monotonic() + 120
     while not list(folder.glob("out/*.solverstate")):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     return process
 
@@ -195,7 +196,8 @@ def test_a_mistake_is_told_once(tmp_path: Path) -> None:
 
 
 def test_sizes_for_the_whole_batch_alone(tmp_path: Path) -> None:
-    text = 'layer {{ name: "flat" type: "Reshape" bottom: "data" top: "flat" reshape_param {{ shape {{ dim: 7 dim: 72 }} }} }}'
+    shape = "reshape_param {{ shape {{ dim: 7 dim: 72 }} }}"
+    text = f'layer {{{{ name: "flat" type: "Reshape" bottom: "data" top: "flat" {shape} }}}}'
     small_run.make(tmp_path, net=PLAIN + text)
     said = train(tmp_path, "--processes", "2", code=1)
     assert said.count("error[ND0721]") == 1

@@ -181,6 +181,28 @@ labels. A net without Accuracy is counted by its SoftmaxWithLoss; this one has n
             include { phase: TEST } }""",
     ),
     Page(
+        "ND0720",
+        "the processes of a run are not known",
+        """\
+Several processes that train together find each other by environment variables (RANK, WORLD_SIZE, MASTER_ADDR,
+MASTER_PORT), which torchrun sets, and so does netdef where it starts the processes itself:
+
+    netdef train solver.prototxt --gpu all
+    torchrun --nproc-per-node 4 -m netdef train solver.prototxt""",
+    ),
+    Page(
+        "ND0721",
+        "a batch cannot be shared out to several processes",
+        """\
+Each of several processes computes with a part of the rows (axis 0) of every batch. A layer that states sizes for the
+whole batch has no meaning then:
+
+    reshape_param { shape { dim: 64 dim: 800 } }    # only for 64 rows
+    reshape_param { shape { dim: 0 dim: -1 } }      # for any number of rows
+
+Recurrent layers keep time on axis 0 and the batch on axis 1; train them in one process.""",
+    ),
+    Page(
         "ND0801",
         "the training diverged",
         """\
@@ -233,5 +255,16 @@ BatchNorm). `netdef summary` predicts the need.""",
 The `.runstate` file holds what Caffe's solver state has no place for: random generators and the position in the data.
 It is missing, damaged, or of another snapshot. Training goes on from weights and solver state alone, as Caffe's would:
 right, but not bit for bit what an uninterrupted run gives.""",
+    ),
+    Page(
+        "ND0810",
+        "a process of the run is gone",
+        """\
+Of several processes that train together one has ended: it was killed (out of memory, for example), or its machine is
+gone. The others cannot go on without its gradients, so that all end. Nothing is lost before the last snapshot:
+
+    netdef train solver.prototxt --gpu all --resume auto
+
+torchrun starts a run again by itself with `--max-restarts 3`; with `--resume auto` it then goes on.""",
     ),
 )
