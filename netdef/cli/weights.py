@@ -23,6 +23,7 @@ from netdef.weights import (
     write_weights,
 )
 from netdef.weights.blob import shape_text
+from netdef.weights.caffemodel import four_axes
 from netdef.weights.faults import wrong
 from netdef.weights.model import LayerWeights, Weights
 from netdef.weights.read import BLOB, RUN_STATE, STATE, kind_of
@@ -134,6 +135,7 @@ def _row(layer: str, kind: str, blob: str, data: Any) -> Row:
 def _differences(a: Weights, b: Weights) -> Iterator[Row]:
     for name in dict.fromkeys([*a, *b]):
         left, right = _blobs(a, name), _blobs(b, name)
+        left, right = _as_there(left, right, a.layer(name)), _as_there(right, left, b.layer(name))
         for blob in dict.fromkeys([*left, *right]):
             row: Row = {"layer": name, "blob": blob}
             if blob not in left or blob not in right:
@@ -153,6 +155,14 @@ def _blobs(weights: Weights, name: str) -> dict[str, Floats]:
         return {}
     places = layer.blob_keys if layer.keys_are_indices else tuple(map(str, range(len(layer.blobs))))
     return dict(zip(places, layer.blobs, strict=True))
+
+
+def _as_there(here: dict[str, Floats], there: dict[str, Floats], layer: LayerWeights | None) -> dict[str, Floats]:
+    """The blobs `here`, those of four old axes in the shape `there` where Caffe takes both for the same."""
+    old = {str(index) for index in layer.legacy} if layer else set()
+    like = {place: there[place].shape for place in old & here.keys() & there.keys()}
+    fits = {place for place, shape in like.items() if four_axes(shape) == here[place].shape}
+    return {place: data.reshape(like[place]) if place in fits else data for place, data in here.items()}
 
 
 def _beyond(row: Row, atol: float, rtol: float) -> bool:

@@ -106,6 +106,6 @@ def _warn_duplicate(draft: Draft, name: str, layer: Written, first: Written) -> 
             f'two layers of the {draft.phase} net are named "{name}"',
             span=layer.where.field("name"),
             labels=(Label(span, "the first one"),) if span else (),
-            help="weights are loaded by layer name: both get the same ones where they have parameters",
+            help="weights are loaded by layer name: the first alone gets them, the other keeps its filler's",
         )
     )

@@ -66,9 +66,7 @@ class Sharing:
         else:
             agrees = merge(mine, theirs) is not None
         if not agrees:
-            message = (
-                f'parameter "{param.shared_name}" is {mine} here and {theirs} in its owner, "{owner.written.id}"'
-            )
+            message = f'parameter "{param.shared_name}" is {mine} here and {theirs} in its owner, "{owner.written.id}"'
             self._reject_shared(
                 written,
                 index,

@@ -12,10 +12,10 @@ from torch import fx, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from netdef.ir import Graph
+from netdef.solver.checkpoint import checkpointed
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
 from netdef.targets.torch import tensors
-from netdef.targets.torch.checkpoint import checkpointed
 
 Call = Callable[..., Any]
 
@@ -86,5 +86,3 @@ def _used(graph: Graph) -> set[str]:
             flows = zip(node.bottoms, node.propagate or (True,) * len(node.bottoms), strict=True)
             reached.update(blob.id for blob, flow in flows if flow)
     return used
-
-

@@ -381,9 +381,7 @@ class Solver:
         return RunError([error("ND0801", message, help=help)])
 
 
-def _build(
-    config: SolverConfig, device: torch.device, team: Team, level: int | None, stages: tuple[str, ...]
-) -> Run:
+def _build(config: SolverConfig, device: torch.device, team: Team, level: int | None, stages: tuple[str, ...]) -> Run:
     style = Style.of(config, device)
     graph = compile_choice(config.train, config, level, stages)
     check_trainable(graph)

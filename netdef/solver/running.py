@@ -38,9 +38,7 @@ class RunningNet:
         batch_size: rows of a batch, those of all processes together.
     """
 
-    def __init__(
-        self, graph: Graph, module: fx.GraphModule, feed: Feed, style: Style, *, team: Team = ALONE
-    ) -> None:
+    def __init__(self, graph: Graph, module: fx.GraphModule, feed: Feed, style: Style, *, team: Team = ALONE) -> None:
         self.graph, self.module, self.feed, self.style, self.team = graph, module, feed, style, team
         self.batch_size = batch_size(graph)
         self.weights = {blob.id: weight for blob, weight in graph.losses()}
@@ -82,9 +80,7 @@ def build_net(
     return RunningNet(graph, module, feed, style, team=random.team)
 
 
-def build_test(
-    graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness
-) -> RunningNet:
+def build_test(graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness) -> RunningNet:
     """A test net, whose batches the processes of a run share out."""
     team = random.team
     return build_net(graph, choice, config, style, random, Turns(max(choice.num_batches, 1), team.rank, team.world))

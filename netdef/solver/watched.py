@@ -12,7 +12,6 @@ from netdef.layers.block import Block
 from netdef.schema.suggest import nearest
 from netdef.solver.events import Output
 
-
 _ROUNDING = 1e-6
 """The share of a value that may be rounding: a mean of means in single precision is not the same twice."""
 

@@ -66,7 +66,8 @@ def _reshaped(node: Node, specs: tuple[ParamSpec, ...]) -> Iterator[Diagnostic]:
     """The parameters that a node shares with another shape than its owner's, which a torch module cannot hold."""
     for spec, param in zip(specs, node.params, strict=True):
         if spec.shape != param.spec.shape:
-            message = f'"{node.name}" shares "{param.shared_name}" as {spec.shape}, and its owner has {param.spec.shape}'
+            shapes = f"as {spec.shape}, and its owner has {param.spec.shape}"
+            message = f'"{node.name}" shares "{param.shared_name}" {shapes}'
             help = "`share_mode: PERMISSIVE` between different shapes cannot be built; make the shapes the same"
             yield error("ND0902", message, span=node.places.layer, help=help)
 

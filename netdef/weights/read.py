@@ -101,7 +101,7 @@ def expect(path: str, data: mmap, kind: str) -> None:
     """Raise ND0607 unless `data` is of `kind`."""
     found = _kind(path, data)
     if found != kind:
-        raise wrong("ND0607", path, f"a {found} where {_article(kind)} should be", _WHAT_FOR[found])
+        raise wrong("ND0607", path, f"{_article(found)} where {_article(kind)} should be", _WHAT_FOR[found])
 
 
 def _article(kind: str) -> str:

@@ -1,10 +1,13 @@
 """How long does a training step take, against the same net hand-written in PyTorch?
 
-    python tests/benchmarks/bench_step.py [--nets lenet,cifar10_quick,alexnet] [--rounds 60] [--device cpu]
+    python tests/benchmarks/bench_step.py [--nets lenet,cifar10_quick,alexnet,resnet18,resnet50] [--rounds 60]
+        [--device cpu] [--compile]
 
-Both sides have the same memory format (channels_last), the same update rule (SGD with momentum and weight decay, torch's
-fused kernel), the same batch, and take turns in one process; the figure is the median of the ratios of neighbouring
-turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence, the rate, the log.
+Both sides have the same memory format (channels_last), the same update rule (SGD with momentum and weight decay,
+torch's fused kernel), the same batch, and take turns in one process; the figure is the median of the ratios of
+neighbouring turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence,
+the rate, the log.
+Memory is what a step takes at its peak on a GPU, and what is kept for the way back on the CPU.
 """
 
 from __future__ import annotations
@@ -24,9 +27,10 @@ from netdef.solver.loop import Solver
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHAPES = {"lenet": (64, 1, 28, 28), "cifar10_quick": (100, 3, 32, 32), "alexnet": (16, 3, 227, 227)}
+SHAPES |= {"resnet18": (8, 3, 224, 224), "resnet50": (8, 3, 224, 224)}
 
 
-def solver(name: str, folder: Path, device: str) -> Solver:
+def solver(name: str, folder: Path, device: str, compiled: bool = False) -> Solver:
     """The example's net with constant data in the place of its database."""
     text = (EXAMPLES / name / "train_val.prototxt").read_text()
     sizes = " ".join(f"dim: {size}" for size in SHAPES[name])
@@ -38,7 +42,8 @@ def solver(name: str, folder: Path, device: str) -> Solver:
     mode = "GPU" if device == "cuda" else "CPU"
     (folder / "solver.prototxt").write_text(
         f'net: "{folder}/net.prototxt" base_lr: 0.001 lr_policy: "inv" gamma: 0.0001 power: 0.75 momentum: 0.9 '
-        f"weight_decay: 0.0005 max_iter: 1000000 snapshot_after_train: false random_seed: 1 solver_mode: {mode}"
+        f"weight_decay: 0.0005 max_iter: 1000000 snapshot_after_train: false random_seed: 1 solver_mode: {mode} "
+        f"compile: {str(compiled).lower()}"
     )
     return Solver(folder / "solver.prototxt", device=device)
 
@@ -92,14 +97,64 @@ class AlexNet(nn.Module):
         return self.fc8(F.dropout(F.relu(self.fc7(x)), 0.5, self.training))
 
 
-MODELS: dict[str, Callable[[], nn.Module]] = {"lenet": LeNet, "cifar10_quick": Cifar10Quick, "alexnet": AlexNet}
+def conv_norm(before: int, after: int, size: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(before, after, size, stride, size // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(after))
 
 
-def by_hand(name: str, device: str) -> Callable[[int], None]:
+class Residual(nn.Module):
+    """A basic block of two convolutions, or a bottleneck of three (the stride in the first, as in the paper)."""
+
+    def __init__(self, before: int, width: int, stride: int, bottleneck: bool) -> None:
+        super().__init__()
+        after = width * 4 if bottleneck else width
+        sizes = [(before, width, 1), (width, width, 3), (width, after, 1)] if bottleneck else []
+        sizes = sizes or [(before, width, 3), (width, width, 3)]
+        strides = stride, 1, 1
+        self.steps = nn.ModuleList(conv_norm(*step, first) for step, first in zip(sizes, strides, strict=False))
+        self.short = conv_norm(before, after, 1, stride) if stride > 1 or before != after else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for step in self.steps[:-1]:
+            y = F.relu(step(y), inplace=True)
+        y = self.steps[-1](y)
+        return F.relu(y + (x if self.short is None else self.short(x)), inplace=True)
+
+
+class ResNet(nn.Module):
+    """As examples/resnet18 and resnet50."""
+
+    def __init__(self, counts: tuple[int, ...], bottleneck: bool) -> None:
+        super().__init__()
+        self.begin = conv_norm(3, 64, 7, 2)
+        blocks, before = [], 64
+        for stage, count in enumerate(counts):
+            for block in range(count):
+                blocks.append(Residual(before, 64 << stage, 2 if stage and not block else 1, bottleneck))
+                before = (64 << stage) * (4 if bottleneck else 1)
+        self.blocks, self.end = nn.Sequential(*blocks), nn.Linear(before, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.begin(x), inplace=True), 3, 2, ceil_mode=True)
+        return self.end(self.blocks(x).mean((2, 3)))
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "lenet": LeNet,
+    "cifar10_quick": Cifar10Quick,
+    "alexnet": AlexNet,
+    "resnet18": lambda: ResNet((2, 2, 2, 2), False),
+    "resnet50": lambda: ResNet((3, 4, 6, 3), True),
+}
+
+
+def by_hand(name: str, device: str, compiled: bool = False) -> Callable[[int], None]:
     """A function that makes so many steps of a plain loop."""
     model = MODELS[name]().to(device, memory_format=torch.channels_last)
     weights = [p for n, p in model.named_parameters() if n.endswith("weight")]
     biases = [p for n, p in model.named_parameters() if n.endswith("bias")]
+    model = torch.compile(model) if compiled else model
     groups = [{"params": weights, "lr": 0.001}, {"params": biases, "lr": 0.002}]
     optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=0.0005, fused=True)
     data = torch.full(SHAPES[name], 0.5)
@@ -125,12 +180,30 @@ def timed(steps: Callable[[int], None], count: int, device: str) -> float:
     return (time.perf_counter() - start) / count
 
 
-def compare(name: str, rounds: int, device: str) -> None:
-    """Print the medians of both sides and of their ratio."""
-    with tempfile.TemporaryDirectory() as folder, solver(name, Path(folder), device) as ours:
-        sides = ours.step, by_hand(name, device)
+def memory(steps: Callable[[int], None], device: str) -> float:
+    """Megabytes of a step: its peak on a GPU, else what is kept for the way back."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        steps(1)
+        return torch.cuda.max_memory_allocated() / 2**20
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        steps(1)
+    return sum(kept.values()) / 2**20
+
+
+def compare(name: str, rounds: int, device: str, compiled: bool) -> None:
+    """Print the medians of both sides and of their ratio, and the memory of both."""
+    with tempfile.TemporaryDirectory() as folder, solver(name, Path(folder), device, compiled) as ours:
+        sides = ours.step, by_hand(name, device, compiled)
         for side in sides:
-            side(5)
+            side(3)
+        kept = [memory(side, device) for side in sides]
         count = max(1, round(0.05 / timed(sides[1], 3, device)))
         pairs = []
         for turn in range(rounds):
@@ -139,7 +212,8 @@ def compare(name: str, rounds: int, device: str) -> None:
             pairs.append((seconds[sides[0]], seconds[sides[1]]))
     a, b = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
     ratio = statistics.median(x / y for x, y in pairs)
-    print(f"{name:14} netdef {a:8.3f} ms   by hand {b:8.3f} ms   ratio {ratio:.3f}")
+    times = f"netdef {a:8.3f} ms   by hand {b:8.3f} ms   ratio {ratio:.3f}"
+    print(f"{name:14} {times}   memory {kept[0]:.1f} and {kept[1]:.1f} MB, ratio {kept[0] / kept[1]:.3f}", flush=True)
 
 
 def main() -> None:
@@ -147,10 +221,11 @@ def main() -> None:
     parser.add_argument("--nets", default="lenet,cifar10_quick")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} turns a side")
     for name in args.nets.split(","):
-        compare(name, args.rounds, args.device)
+        compare(name, args.rounds, args.device, args.compile)
 
 
 if __name__ == "__main__":

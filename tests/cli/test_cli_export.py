@@ -36,6 +36,16 @@ def test_export_then_verify(monkeypatch, capsys, tmp_path):
     assert len(proof["blobs"]) == 8
 
 
+def test_strict(monkeypatch, capsys, tmp_path):
+    net, path = tmp_path / "net.prototxt", tmp_path / "m.onnx"
+    assert run(monkeypatch, "export", LENET, "--weights", WEIGHTS, "--strict", "-o", path) == 0
+    net.write_text(Path(LENET).read_text().replace('"ip2"', '"other"'))
+    assert run(monkeypatch, "export", net, "--weights", WEIGHTS, "--strict", "-o", path) == 1
+    assert capsys.readouterr().err.count("error[ND0612]") == 2
+    assert run(monkeypatch, "export", net, "--weights", WEIGHTS, "-o", path) == 0
+    assert "note[ND0619]" in capsys.readouterr().err
+
+
 def test_json(monkeypatch, capsys, tmp_path):
     path = tmp_path / "m.onnx"
     assert run(monkeypatch, "export", LENET, "-o", path, "--batch", 2, "--opset", 13, "--format", "json") == 0

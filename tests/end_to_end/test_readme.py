@@ -46,7 +46,7 @@ def test_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "deploy.prototxt").write_text(block("protobuf", 'name: "Tiny"'))
     code = block("python", "import netdef").replace('weights="w.caffemodel"', "weights=()")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})  # noqa: S102  the README's own lines
+    exec(compile(code, "README.md", "exec"), {})
     assert (tmp_path / "m.onnx").exists()
 
 

@@ -107,7 +107,8 @@ def test_loss_weights() -> None:
 
 def test_permissive_sharing_of_two_shapes_is_refused_by_torch() -> None:
     small = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }\n'
-    text = small + fc("a", "x", 'param { name: "w" }', 4) + fc("b", "a", 'param { name: "w" share_mode: PERMISSIVE }', 6)
+    owner = fc("a", "x", 'param { name: "w" }', 4)
+    text = small + owner + fc("b", "a", 'param { name: "w" share_mode: PERMISSIVE }', 6)
     with pytest.raises(NetdefError) as failure:
         build_module(graph(text))
     (found,) = failure.value.diagnostics

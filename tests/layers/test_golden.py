@@ -24,7 +24,7 @@ LOOSER: dict[str, tuple[float, str]] = {
 }
 """Cases that need more than TOLERANCE, each with the tolerance and the reason."""
 
-LAYERS = [case for case in cases("layers")]
+LAYERS = cases("layers")
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=[case["name"] for case in LAYERS])

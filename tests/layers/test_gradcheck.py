@@ -67,8 +67,7 @@ CONT = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
 CLASSES = {"label": labels(1, 3, 0)}
 CONV = "weight_filler { type: 'xavier' } bias_filler { type: 'uniform' }"
 RECURRENT = (
-    "recurrent_param { num_output: 2 weight_filler { type: 'uniform' min: -1 }"
-    " bias_filler { type: 'uniform' } }"
+    "recurrent_param { num_output: 2 weight_filler { type: 'uniform' min: -1 } bias_filler { type: 'uniform' } }"
 )
 
 CASES = {

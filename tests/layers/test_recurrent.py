@@ -154,3 +154,36 @@ def test_backward_after_the_state_was_overwritten() -> None:
     module(x, cont).sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
+
+
+def results(module: LSTM, *bottoms: torch.Tensor) -> list[torch.Tensor]:
+    """Output, last state, and the gradients of a sum that weighs every step differently."""
+    leaves = [*bottoms, *module.parameters()]
+    module.zero_grad()
+    for leaf in bottoms:
+        leaf.grad = None
+    tops = module(*bottoms)
+    output, *last = tops if isinstance(tops, tuple) else (tops, module.state0.clone(), module.state1.clone())
+    (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
+    return [output.detach(), *last, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+
+
+@pytest.mark.parametrize("expose", [False, True], ids=["kept state", "exposed state"])
+@pytest.mark.parametrize("static", [0, 3], ids=["", "static"])
+@pytest.mark.parametrize("first", [[0, 0], [1, 0], [1, 1]], ids=["begins", "one goes on", "goes on"])
+def test_all_steps_at_once_equal_one_by_one(
+    static: int, expose: bool, first: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, one_by_one = (filled(LSTM(5, 4, static, expose)).double() for _ in range(2))
+    x, cont = torch.randn(6, 2, 5, dtype=torch.float64, requires_grad=True), torch.ones(6, 2)
+    cont[0] = torch.tensor(first)
+    more = [torch.randn(2, static, dtype=torch.float64, requires_grad=True)] if static else []
+    more += [torch.randn(1, 2, 4, dtype=torch.float64) for _ in range(2 * expose)]
+    assert isinstance(at_once, LSTM)
+    assert isinstance(one_by_one, LSTM)
+    for _ in range(2):  # the second time with the state of the first
+        fast = results(at_once, x, cont, *more)
+        with monkeypatch.context() as patch:
+            patch.setattr("netdef.nn.recurrent._goes_on", lambda cont: False)
+            slow = results(one_by_one, x, cont, *more)
+        torch.testing.assert_close(fast, slow, rtol=1e-10, atol=1e-12)

@@ -152,6 +152,48 @@ def test_a_layer_in_python() -> None:
     np.testing.assert_allclose(nets[0].params["fc"][0].diff, nets[1].params["fc"][0].diff, rtol=1e-5)
 
 
+BATCHES = """
+import numpy as np
+import netdef.pycaffe as caffe
+
+class Batches(caffe.Layer):
+    def setup(self, bottom, top):
+        self.size = eval(self.param_str)["batch_size"]
+        self.random, self.truth = np.random.RandomState(0), np.random.RandomState(1).randn(6, 4)
+        top[0].reshape(self.size, 6)
+        top[1].reshape(self.size, 4)
+    def reshape(self, bottom, top):
+        pass
+    def forward(self, bottom, top):
+        for i in range(self.size):
+            x = self.random.randn(6)
+            top[0].data[i, ...] = x
+            top[1].data[i, ...] = x @ self.truth > 0
+    def backward(self, top, propagate_down, bottom):
+        pass
+"""
+
+
+def test_multilabel_data_in_python() -> None:
+    """A data layer that gives its tops their shapes in `setup` alone; several labels an image."""
+    Path("batches.py").write_text(BATCHES)
+    n = caffe.NetSpec()
+    n.data, n.label = L.Python(module="batches", layer="Batches", ntop=2, param_str=str(dict(batch_size=16)))
+    n.score = L.InnerProduct(n.data, num_output=4, weight_filler=dict(type="xavier"))
+    n.loss = L.SigmoidCrossEntropyLoss(n.score, n.label)
+    Path("net.prototxt").write_text(str(n.to_proto()))
+    nets = 'train_net: "net.prototxt" test_net: "net.prototxt" test_iter: 2 test_interval: 1000'
+    Path("solver.prototxt").write_text(f'{nets} base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 snapshot_prefix: "s"')
+    with netdef.allow_python():
+        solver = caffe.SGDSolver("solver.prototxt")
+    sys.modules.pop("batches")
+    solver.test_nets[0].share_with(solver.net)
+    solver.step(60)
+    test = solver.test_nets[0]
+    test.forward()
+    assert (test.blobs["label"].data == (test.blobs["score"].data > 0)).mean() > 0.9
+
+
 def _weights(prototxt: str) -> list[str]:
     caffe.Net(prototxt, caffe.TEST).save("tmp.caffemodel")
     return ["tmp.caffemodel"]

@@ -1,4 +1,4 @@
-"""Train in so many processes, folder after folder: ``python ranks.py COUNT FOLDER…``. Importing torch once saves time."""
+"""Train in so many processes, folder after folder, torch being imported once: ``python ranks.py COUNT FOLDER…``."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,30 @@ def test_weights_in_caffes_spelling_and_scores(solver: Path, tmp_path: Path) -> 
     mean = float(next(line for line in said if line.startswith("accuracy = ")).split()[-1])
     batches = [float(line.split()[-1]) for line in said if line.startswith("Batch") and "accuracy" in line]
     assert mean == pytest.approx(sum(batches) / 2, rel=1e-4)
+
+
+def test_finetuning_tells_what_went_where_and_strict_refuses_it(
+    solver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    netdef("train", solver, "--iterations", "1")
+    weights, net = Path("out/snap_iter_1.caffemodel").rename("begin.caffemodel"), Path("net.prototxt")
+    assert "ND0619" not in netdef("train", solver, "--weights", weights, "--strict", "--iterations", "1")
+    netdef("test", net, "--weights", weights, "--strict", "--iterations", "1")
+    net.write_text(net.read_text().replace('"ip"', '"new"'))
+    known = '2 layers matched, 1 skipped, not in the net ("ip"), 1 left at their fillers ("new")'
+    assert known in netdef("train", solver, "--weights", weights, "--iterations", "1")
+    assert known in netdef("test", net, "--weights", weights, "--iterations", "1")
+    for command in (("train", solver), ("test", net)):
+        assert codes(*command, "--weights", weights, "--strict") == ["ND0612", "ND0612"]
+
+
+def test_weights_of_another_net_are_told(solver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    netdef("train", solver, "--iterations", "1")
+    net = Path("net.prototxt")
+    net.write_text(re.sub('name: "(conv|bn|ip)"', r'name: "\1_2"', net.read_text()))
+    assert "warning[ND0613]" in netdef("train", solver, "--weights", "out/snap_iter_1.caffemodel", "--iterations", "1")
 
 
 def test_no_gpu(solver: Path) -> None:

@@ -143,7 +143,8 @@ def test_dropout_differs_between_processes(tmp_path: Path) -> None:
     assert not np.array_equal(arrays["cpu"], arrays["rank1.cpu"])
 
 
-LONG = small_run.SOLVER.replace("max_iter: 20", "max_iter: 100000").replace("snapshot: 5", "snapshot: 20 snapshot_keep: 2")
+LONG = small_run.SOLVER.replace("max_iter: 20", "max_iter: 100000")
+LONG = LONG.replace("snapshot: 5", "snapshot: 20 snapshot_keep: 2")
 
 
 def started(folder: Path) -> subprocess.Popen[str]:
@@ -196,8 +197,8 @@ def test_a_mistake_is_told_once(tmp_path: Path) -> None:
 
 
 def test_sizes_for_the_whole_batch_alone(tmp_path: Path) -> None:
-    shape = "reshape_param {{ shape {{ dim: 7 dim: 72 }} }}"
-    text = f'layer {{{{ name: "flat" type: "Reshape" bottom: "data" top: "flat" {shape} }}}}'
+    text = """layer {{ name: "flat" type: "Reshape" bottom: "data" top: "flat" include {{ phase: TRAIN }}
+      reshape_param {{ shape {{ dim: 7 dim: 72 }} }} }}"""
     small_run.make(tmp_path, net=PLAIN + text)
     said = train(tmp_path, "--processes", "2", code=1)
     assert said.count("error[ND0721]") == 1

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from netdef.diagnostics import NetdefError
+from netdef.solver.checkpoint import Cut, best, need
 from netdef.solver.loop import Solver
 from netdef.solver.nets import read_config
 from netdef.solver.scaling import LossScale
-from netdef.targets.torch.checkpoint import Cut, best, need
 from tests.solver import small_run
 
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from netdef.cli.weights import command
 from netdef.diagnostics import NetdefError
+from netdef.schema import weights_pb2 as pb
 from netdef.weights import LayerWeights, read_solverstate, read_weights, write_run_state, write_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -93,6 +94,19 @@ def test_diff(tmp_path):
     assert found["b", "0"]["difference"] == f"only in {one}"
     assert found["c", "0"]["difference"] == f"only in {other}"
     assert "only in" in run("diff", one, other, code=1)
+
+
+def test_diff_takes_four_old_axes_for_what_they_mean(tmp_path):
+    rows = np.arange(6, dtype=np.float32)
+    old, new, other = (tmp_path / f"{name}.caffemodel" for name in ("old", "new", "other"))
+    blobs = [
+        pb.BlobProto(num=1, channels=1, height=height, width=width, data=rows) for height, width in ((2, 3), (1, 6))
+    ]
+    old.write_bytes(pb.NetParameter(layer=[pb.Layer(name="a", blobs=blobs)]).SerializeToString())
+    write_weights(new, [LayerWeights("a", "", (rows.reshape(2, 3), rows))])
+    write_weights(other, [LayerWeights("a", "", (rows.reshape(3, 2), rows))])
+    assert run("diff", old, new) == run("diff", new, old) == "no difference\n"
+    assert "shapes 1x1x2x3 and 3x2" in run("diff", old, other, code=1)
 
 
 def test_diff_within_tolerance(tmp_path):

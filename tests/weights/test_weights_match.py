@@ -42,7 +42,21 @@ def test_by_layer_name():
     assert (report.matched, report.skipped, report.left) == (("conv",), ("old",), ("new",))
     assert set(report.arrays) == {("conv", 0), ("conv", 1)}
     assert np.array_equal(report.arrays["conv", 0], array(4, 3, 5, 5))
-    assert report.warnings == ()
+    (told,) = report.warnings
+    assert told.code == "ND0619"
+    assert told.message == (
+        'w.caffemodel: 1 layer matched, 1 skipped, not in the net ("old"), 1 left at their fillers ("new")'
+    )
+
+
+def test_nothing_is_told_where_all_layers_match():
+    assert match(net(conv=CONV), file(LayerWeights("conv", "", (array(4, 3, 5, 5), array(4))))).warnings == ()
+
+
+def test_of_many_names_some_are_told():
+    stored = file(*(LayerWeights(f"l{i}", "", (array(2, 2),)) for i in range(14)))
+    (told,) = match(net(l0={"weight": (2, 2)}), stored).warnings
+    assert told.message.endswith('"l9", "l10" and 3 more)')
 
 
 @pytest.mark.parametrize(

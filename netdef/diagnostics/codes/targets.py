@@ -176,8 +176,8 @@ Fix the batch size, to the one that stands in the prototxt or to a smaller one w
         "ND0930",
         "a layer cannot stand in a file of its own",
         """\
-`netdef eject` writes PyTorch source that imports nothing but torch. This layer needs more: it runs your own Python code,
-or reads a file when the net is built.
+`netdef eject` writes PyTorch source that imports nothing but torch. This layer needs more: it runs your own Python
+code, or reads a file when the net is built.
 
     layer { name: "loss" type: "InfogainLoss" … infogain_loss_param { source: "H.binaryproto" } }
 
@@ -188,9 +188,9 @@ layer's class has to be called by hand: eject the net up to its bottom.""",
         "ND0931",
         "the folded net computes something else",
         """\
-`netdef fold` and `netdef export` put BatchNorm, Scale and Bias into the weights of the layers around them, then run both
-nets on the same random input. One of the blobs that are left differs by more than 1e-4 of its largest value, and by more
-than ten times what rounding does to it.
+`netdef fold` and `netdef export` put BatchNorm, Scale and Bias into the weights of the layers around them, then run
+both nets on the same random input. One of the blobs that are left differs by more than 1e-4 of its largest value, and
+by more than ten times what rounding does to it.
 
     the folded net parts from the net at blob "res5c": relative error 0.002
 

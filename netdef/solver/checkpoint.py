@@ -157,5 +157,3 @@ def _not_counting(norms: Sequence[BatchNorm]) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.counting = True
-
-
