@@ -91,11 +91,24 @@ class Recurrent(nn.Module):
     def _run(
         self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """From inputs (T, N, I), static (N, S), flags (T, N, 1), a state (N, D): outputs (T, N, D), the last state."""
+        """From inputs (T, N, I), static (N, S), flags (T, N, 1), a state (N, D): outputs (T, N, D), the last state.
+
+        By torch's kernel over all steps where no sequence begins after the first, step by step elsewhere.
+        """
+        if _goes_on(cont[1:]):
+            weight: Tensor = self.weight_x
+            if static is not None:
+                inputs = torch.cat([inputs, static.expand(len(inputs), -1, -1)], 2)
+                weight = torch.cat([weight, self.weight_static], 1)
+            return self._fused(inputs, weight, [(cont[0] * value).unsqueeze(0) for value in state])
         steps = F.linear(inputs, self.weight_x, self.bias)
         if static is not None:
             steps = steps + F.linear(static, self.weight_static)
         return self._walk(steps, cont, state)
+
+    def _fused(self, inputs: Tensor, weight: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """From inputs (T, N, I), their weight (rows, I) and a state (1, N, D) what `_walk` gives."""
+        raise NotImplementedError
 
     def _walk(self, steps: Tensor, cont: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """From projected inputs (T, N, rows), flags (T, N, 1) and a state (N, D): outputs (T, N, D), the last state."""
@@ -116,8 +129,7 @@ class Recurrent(nn.Module):
 class LSTM(Recurrent):
     """``gates = W_x x + b + W_static s + W_h (cont h)``, then `lstm_unit`. State: h, c. Source: lstm_layer.cpp.
 
-    Gates stand in the order i, f, o, g (torch: i, f, g, o); there is one bias (torch: two). Torch's kernel computes all
-    steps at once on the CPU where no sequence begins in the middle.
+    Gates stand in the order i, f, o, g (torch: i, f, g, o); there is one bias (torch: two).
     """
 
     def __init__(self, inputs: int, num_output: int, static: int = 0, expose_hidden: bool = False) -> None:
@@ -131,19 +143,9 @@ class LSTM(Recurrent):
             hidden.append(h)
         return torch.stack(hidden), [h, c]
 
-    def _run(
-        self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """By torch's kernel over all steps where no sequence begins after the first, step by step elsewhere."""
-        if not _goes_on(cont[1:]):
-            return Recurrent._run(self, inputs, static, cont, state)
-        weight: Tensor = self.weight_x
-        if static is not None:
-            inputs = torch.cat([inputs, static.expand(len(inputs), -1, -1)], 2)
-            weight = torch.cat([weight, self.weight_static], 1)
+    def _fused(self, inputs: Tensor, weight: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         weights = [self._turned(w) for w in (weight, self.weight_h, self.bias, torch.zeros_like(self.bias))]
-        h, c = ((cont[0] * value).unsqueeze(0) for value in state)
-        output, h, c = torch.lstm(inputs, (h, c), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        output, h, c = torch.lstm(inputs, state, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
         return output, [h.squeeze(0), c.squeeze(0)]
 
     def _turned(self, weight: Tensor) -> Tensor:
@@ -174,4 +176,12 @@ class RNN(Recurrent):
         for step, goes_on in zip(steps.unbind(), cont.unbind(), strict=True):
             h = (step + F.linear(goes_on * h, self.weight_h)).tanh()
             hidden.append(h)
-        return F.linear(torch.stack(hidden), self.weight_o, self.bias_o).tanh(), [h]
+        return self._outputs(torch.stack(hidden)), [h]
+
+    def _fused(self, inputs: Tensor, weight: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        weights = [weight, self.weight_h, self.bias, torch.zeros_like(self.bias)]
+        hidden, h = torch.rnn_tanh(inputs, state[0], weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        return self._outputs(hidden), [h.squeeze(0)]
+
+    def _outputs(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden, self.weight_o, self.bias_o).tanh()
