@@ -111,6 +111,12 @@ def test_a_first_loss_far_from_chance_is_told(folder: Path, monkeypatch, capsys)
     assert "guessing among 4 classes costs 1.386" in capsys.readouterr().err
 
 
+def test_a_plot_to_no_folder(folder: Path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    assert run(monkeypatch, "plot", "train.log", "-o", "none/c.png") == 3
+    assert "ND0016" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -127,7 +133,6 @@ def test_a_first_loss_far_from_chance_is_told(folder: Path, monkeypatch, capsys)
         pytest.param(["plot", "none.jsonl"], 1, "ND0010", id="plot of no file"),
         pytest.param(["plot", "net.prototxt"], 1, "ND0706", id="plot of a net"),
         pytest.param(["plot", "test_list.txt"], 1, "ND0033", id="plot of something else"),
-        pytest.param(["plot", "train.log", "-o", "none/c.png"], 3, "ND0016", id="plot to no folder"),
         pytest.param(["train", "solver.prototxt", "--overfit", "0"], 2, "overfit", id="overfit on nothing"),
         pytest.param(["lrfind", "solver.prototxt"], 2, "lr-find", id="a name nearly right"),
     ],

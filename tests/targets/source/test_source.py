@@ -57,6 +57,15 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the other process: how a sum is cut among threads decides its last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @dataclass(frozen=True)
 class Net:
     """A net to eject, and the outputs that netdef's module has for the inputs given to both."""
