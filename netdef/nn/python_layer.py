@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Phase
 from netdef.layers.base import Mismatch
+from netdef.nn.four_axes import FourAxes
 from netdef.schema.suggest import nearest
 
 Array = NDArray[Any]
@@ -27,7 +28,7 @@ Sizes = tuple[int, ...]
 _PROTOCOL = ("setup", "reshape", "forward", "backward")
 
 
-class LayerBlob:
+class LayerBlob(FourAxes):
     """A bottom, top or parameter as a user's layer sees it: `data` and `diff` are live numpy arrays."""
 
     def __init__(self, data: Array) -> None:
@@ -51,31 +52,6 @@ class LayerBlob:
         """The sizes of all axes."""
         return tuple(self._data.shape)
 
-    @property
-    def count(self) -> int:
-        """The number of values."""
-        return int(self._data.size)
-
-    @property
-    def num(self) -> int:
-        """Size of axis 0, 1 where there is none."""
-        return self._legacy(0)
-
-    @property
-    def channels(self) -> int:
-        """Size of axis 1, 1 where there is none."""
-        return self._legacy(1)
-
-    @property
-    def height(self) -> int:
-        """Size of axis 2, 1 where there is none."""
-        return self._legacy(2)
-
-    @property
-    def width(self) -> int:
-        """Size of axis 3, 1 where there is none."""
-        return self._legacy(3)
-
     def reshape(self, *shape: int) -> None:
         """Give it other sizes; values stay where their number does."""
         sizes = tuple(map(int, shape))
@@ -84,9 +60,6 @@ class LayerBlob:
         kept = prod(sizes) == self.count
         self._data = self._data.reshape(sizes) if kept else np.zeros(sizes, self._data.dtype)
         self._diff = None
-
-    def _legacy(self, axis: int) -> int:
-        return self.shape[axis] if axis < len(self.shape) else 1
 
 
 class LayerBlobs(list[LayerBlob]):

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from netdef.diagnostics import NetdefError, error
+from netdef.nn.four_axes import FourAxes
 from netdef.pycaffe.memory import Floats, Memory
 
 Sizes = tuple[int, ...]
 
 
-class Blob:
+class Blob(FourAxes):
     """An activation of a net. `data` and `diff` are views: writing into them is what the next layer reads.
 
     Source: Caffe's blob.cpp. As there, a blob that shrinks keeps its memory, so that views stay valid until it grows.
@@ -39,31 +40,6 @@ class Blob:
     def shape(self) -> Sizes:
         """The sizes of all axes."""
         return self._shape
-
-    @property
-    def count(self) -> int:
-        """The number of values."""
-        return prod(self._shape)
-
-    @property
-    def num(self) -> int:
-        """The size of axis 0, 1 where there is none."""
-        return self._legacy(0)
-
-    @property
-    def channels(self) -> int:
-        """The size of axis 1, 1 where there is none."""
-        return self._legacy(1)
-
-    @property
-    def height(self) -> int:
-        """The size of axis 2, 1 where there is none."""
-        return self._legacy(2)
-
-    @property
-    def width(self) -> int:
-        """The size of axis 3, 1 where there is none."""
-        return self._legacy(3)
 
     def reshape(self, *shape: int) -> None:
         """Give the blob other sizes. Values keep their places in memory as far as there is room; new memory is 0."""
@@ -110,7 +86,7 @@ class Blob:
         if len(self._shape) > 4:
             message = f"num, channels, height and width are of blobs of at most 4 axes; this one has {len(self._shape)}"
             raise NetdefError([error("ND1004", message, help="use shape")])
-        return self._shape[axis] if axis < len(self._shape) else 1
+        return super()._legacy(axis)
 
 
 class ParamBlob(Blob):
