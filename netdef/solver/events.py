@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from netdef.diagnostics import Diagnostic
+
+if TYPE_CHECKING:  # `netdef check` reads solvers, and has no use for numpy
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Output:
     @property
     def mean(self) -> float:
         """One number for it: the mean of its values."""
-        return float(np.mean(self.values)) if self.values.size else float("nan")
+        return float(self.values.mean()) if self.values.size else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
