@@ -185,7 +185,7 @@ class _LevelDb:
         try:
             plyvel: Any = import_module("plyvel")
         except ImportError as fault:
-            help = "pip install plyvel; or convert the database to LMDB with Caffe's tools"
+            help = "pip install 'netdef[leveldb]'; or convert the database to LMDB with Caffe's tools"
             raise BadData("ND0505", f"{path}: reading LevelDB needs the package plyvel", help=help) from fault
         self.path, self.error = path, plyvel.Error
         try:
