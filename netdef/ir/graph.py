@@ -73,6 +73,11 @@ class Param:
     decay_mult: float = 1.0
     shared_name: str = ""
 
+    @property
+    def owner(self) -> str:
+        """The id of the node that owns it; a spec's own name may have dots (a user's module within a module)."""
+        return self.id.removesuffix(f".{self.spec.name}")
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:
@@ -133,7 +138,7 @@ class Node:
     @property
     def cost(self) -> Cost:
         """What the layer costs; a shared parameter counts with its owner alone."""
-        own = [param.spec for param in self.params if param.id.rpartition(".")[0] == self.id]
+        own = [param.spec for param in self.params if param.owner == self.id]
         in_place = {blob.name for blob in self.bottoms}
         written = (blob.shape for blob in self.tops if blob.name not in in_place)
         bottoms, tops = (tuple(blob.shape for blob in blobs) for blobs in (self.bottoms, self.tops))

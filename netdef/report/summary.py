@@ -51,8 +51,7 @@ def summarise(graph: Graph) -> Summary:
     rows = []
     for node in graph.nodes:
         cost = node.cost
-        others = (param.id for param in node.params if not param.id.startswith(f"{node.id}."))
-        owners = {id.rpartition(".")[0] for id in others}
+        owners = {param.owner for param in node.params} - {node.id}
         rows.append(
             Row(
                 node.id,
