@@ -203,9 +203,10 @@ class _Lab:
         slope = self._compare(gradient, direction, before, after, size, self.weights)
         if slope.error(tolerance) <= tolerance:
             return slope
+        coarse = {id: _turn(before[id], here[id], after[id], size) for id in self.weights}
         size *= _FINER
         before, here, after = self._around(tensor, direction, size)
-        smooth = {id: w * ~_bent(before[id], here[id], after[id], size) for id, w in self.weights.items()}
+        smooth = {id: w * ~_bent(before[id], here[id], after[id], size, coarse[id]) for id, w in self.weights.items()}
         slope = self._compare(self._gradient(tensor, smooth), direction, before, after, size, smooth)
         bends = any(not torch.equal(smooth[id], w) for id, w in self.weights.items())
         return replace(slope, bends=bends) if isfinite(slope.analytic) or not bends else Slope(0.0, 0.0, 0.0, bends)
@@ -242,8 +243,18 @@ def _part(weights: Tensor, values: Tensor) -> Tensor:
     return torch.where(weights != 0, weights * values, 0.0)
 
 
-def _bent(before: Tensor, here: Tensor, after: Tensor, size: float) -> Tensor:
-    """The outputs whose slopes to both sides differ by more than curvature and rounding explain, or are none."""
-    left, right = (here - before) / size, (after - here) / size
-    room = _BEND * torch.maximum(left.abs(), right.abs()) + 10 * _ROUNDING * here.abs() / size
-    return ~((right - left).abs() <= room)
+def _turn(before: Tensor, here: Tensor, after: Tensor, size: float) -> Tensor:
+    """How far the slope to the right is from the slope to the left."""
+    return ((after - here) / size - (here - before) / size).abs()
+
+
+def _bent(before: Tensor, here: Tensor, after: Tensor, size: float, coarse: Tensor) -> Tensor:
+    """The outputs whose slopes to both sides differ by more than curvature and rounding explain, or are none.
+
+    `coarse` is how far they differed over the longer step. Of a curve the difference shrinks as the step does, even
+    at its lowest point, where both slopes are next to nothing; of a kink it does not.
+    """
+    steepest = torch.maximum((here - before).abs(), (after - here).abs()) / size
+    rounding = 10 * _ROUNDING * here.abs() / size
+    room = torch.maximum(_BEND * steepest, 2 * _FINER * torch.where(coarse.isfinite(), coarse, 0.0)) + rounding
+    return ~(_turn(before, here, after, size) <= room)

@@ -310,8 +310,6 @@ class Solver:
         """Write the weights that were tested; where that fails, training goes on."""
         if not self.team.leads:
             return
-        if not self.team.leads:
-            return
         path = snapshots.best_path(self.config.snapshot_prefix, self.config.snapshot_format)
         try:
             snapshots.prepare(self.config.snapshot_prefix)

@@ -53,6 +53,13 @@ def test_half_a_gradient_parts(wrong: None) -> None:
     assert (whole.layer, whole.tensor, whole.verdict) == ("in one go", "conv.weight", "parts")
 
 
+def test_the_lowest_point_of_a_curve_is_no_kink(wrong: None) -> None:
+    tiny = 'layer { name: "tiny" type: "Power" bottom: "c" top: "t" power_param { scale: 1e-6 } }'
+    bad = found(f'{tiny}\nlayer {{ name: "sq" type: "WrongSquare" bottom: "t" top: "sq" }}')[-2]
+    assert (bad.layer, bad.tensor, bad.verdict, bad.kinks) == ("sq", "t", "parts", 0)
+    assert bad.error == pytest.approx(0.5, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "layer",
     [
