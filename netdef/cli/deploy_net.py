@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.writing import Writing
 from netdef.data.probe import prober
 from netdef.files import write_atomic
 from netdef.graph.deploy import deploy, removed
@@ -14,7 +15,7 @@ from netdef.graph.sizes import demand_sizes
 from netdef.ir import Shape
 
 
-@click.command("deploy-net")
+@click.command("deploy-net", cls=Writing)
 @click.argument("net")
 @click.option("--output", "-o", help="Where to write; standard output by default.")
 @state_options

@@ -7,10 +7,11 @@ import click
 from netdef.cli.export import load_graph, split
 from netdef.cli.options import shape_option, state_options
 from netdef.cli.report import show
+from netdef.cli.writing import Writing
 from netdef.ir import Shape
 
 
-@click.command("eject")
+@click.command("eject", cls=Writing, beside=(".safetensors",))
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
 @click.option("--output", "-o", required=True, help="The Python file to write.")

@@ -18,6 +18,7 @@ from rich.text import Text
 from netdef.cli.around import AskedAround, around_of, around_options
 from netdef.cli.options import net_options, shape_option, state_options, strict_option
 from netdef.cli.report import show
+from netdef.cli.writing import Writing
 from netdef.data.probe import prober
 from netdef.graph import load
 from netdef.ir import Graph, Shape
@@ -46,7 +47,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
         return int(value)
 
 
-@click.command()
+@click.command(cls=Writing)
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
 @strict_option

@@ -8,13 +8,14 @@ from time import perf_counter
 import click
 
 from netdef.cli.pictures import Asked, find, finish, good_rows, open_runner, picture_options, ticking
+from netdef.cli.writing import Writing
 from netdef.data.faults import reported
 from netdef.diagnostics import NetdefError, error
 
 _FORMS = (".npz", ".h5", ".hdf5", ".lmdb")
 
 
-@click.command("features")
+@click.command("features", cls=Writing)
 @click.option("--blob", "blobs", multiple=True, required=True, help="A blob to write; may be repeated.")
 @click.option("--output", "-o", required=True, help="The file to write: .npz, .h5 or .lmdb.")
 @picture_options

@@ -7,12 +7,13 @@ import click
 from netdef.cli.export import listed, progress, split
 from netdef.cli.options import net_options, shape_option, state_options
 from netdef.cli.report import show
+from netdef.cli.writing import Writing
 from netdef.data.probe import prober
 from netdef.graph.load import load_written
 from netdef.ir import Shape
 
 
-@click.command("fold")
+@click.command("fold", cls=Writing)
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, required=True, help="Weight files: `a,b`, or repeated.")
 @click.option("--output", "-o", nargs=2, required=True, metavar="PROTOTXT WEIGHTS", help="The two files to write.")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from netdef.cli import report
+from netdef.cli.writing import Writing
 from netdef.weights import (
     Floats,
     read_blob,
@@ -81,7 +82,7 @@ def diff(context: click.Context, a: str, b: str, atol: float, rtol: float, forma
         context.exit(1)
 
 
-@command.command()
+@command.command(cls=Writing, outputs=("target",))
 @click.argument("source")
 @click.argument("target")
 def convert(source: str, target: str) -> None:
