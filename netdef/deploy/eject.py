@@ -12,6 +12,7 @@ from torch import fx
 from netdef.deploy.folding import folded_and_proven
 from netdef.diagnostics import Diagnostic, RunError, error, warning
 from netdef.files import write_atomic
+from netdef.graph import demand_layers
 from netdef.graph.deploy import deploy, removed
 from netdef.ir import Graph, Node
 from netdef.targets.source import write_source
@@ -46,10 +47,11 @@ def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold:
     those around them (which takes weights); one of phase TRAIN stays as it is, with its losses.
 
     Raises:
-        NetdefError: a layer cannot stand alone (ND0902, ND0930), or weights do not fit (ND06xx).
+        NetdefError: a layer cannot stand alone (ND0902, ND0930), none is there (ND0906), or weights do not fit (ND06xx).
         RunError: a file cannot be written (ND0601, ND0914), or the folded net parts from the net (ND0931).
     """
     graph = deployed = net if net.phase == "TRAIN" else deploy(net)
+    demand_layers(graph)
     target = Path(path)
     left_out = tuple(node.id for node in removed(net, deployed))
     if not weights:

@@ -19,6 +19,7 @@ from netdef.deploy.origin import origin_props
 from netdef.deploy.report import NO_PROOF, ExportReport, Proof
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
+from netdef.graph import demand_layers
 from netdef.graph.deploy import deploy, removed
 from netdef.graph.fold import Folded
 from netdef.graph.fold import fold as fold_graph
@@ -112,8 +113,12 @@ def export(
 def torch_twin(
     graph: Graph, weights: Sequence[PathLike], seed: int, *, strict: bool = False
 ) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
-    """The graph's torch module that gives every blob, in float32 on the CPU, and what is dubious about its weights."""
-    module = build_module(graph, outputs=[*graph.blobs], rng=np.random.default_rng(seed))
+    """The graph's torch module that gives every blob, in float32 on the CPU, and what is dubious about its weights.
+
+    Raises:
+        NetdefError: no layer is there (ND0906), or the weights do not fit (ND06xx).
+    """
+    module = build_module(demand_layers(graph), outputs=[*graph.blobs], rng=np.random.default_rng(seed))
     files = [read_weights(file) for file in weights]
     report = match(net_layers(graph), files, strict=strict, shared=shared_blobs(graph))
     _settle(module, graph)

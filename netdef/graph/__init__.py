@@ -3,7 +3,7 @@
 from netdef.graph.compile import PASSES, Compiled, compile_net, states_of
 from netdef.graph.draft import Options, Probe
 from netdef.graph.load import Checked, check, check_bound, load
-from netdef.graph.sizes import demand_sizes
+from netdef.graph.sizes import demand_layers, demand_sizes
 
 __all__ = [
     "PASSES",
@@ -14,6 +14,7 @@ __all__ = [
     "check",
     "check_bound",
     "compile_net",
+    "demand_layers",
     "demand_sizes",
     "load",
     "states_of",

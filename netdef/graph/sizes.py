@@ -1,9 +1,21 @@
-"""Are all sizes known that a run needs? A check goes on without them, training and export cannot."""
+"""Is all there that a run needs: layers, and their sizes? A check goes on without, training and export cannot."""
 
 from __future__ import annotations
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.ir import Blob, Graph, Node
+
+
+def demand_layers(graph: Graph) -> Graph:
+    """The graph itself, if any layer takes part.
+
+    Raises:
+        NetdefError: ND0906, none does: the file is empty, or the phase, level and stages leave all of them out.
+    """
+    if not graph.nodes:
+        message = f'no layer of the net "{graph.name}" takes part in phase {graph.phase}: there is nothing to compute'
+        raise NetdefError([error("ND0906", message, help="`netdef summary` with the same options shows which do")])
+    return graph
 
 
 def demand_sizes(graph: Graph) -> Graph:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netdef.diagnostics import NetdefError, error
+from netdef.graph import demand_layers
 from netdef.ir import Blob, Dim, Graph, Node, Param, Shape
 from netdef.layers import Layer, Mismatch
 
@@ -30,7 +31,8 @@ def random_values(graph: Graph, generator: torch.Generator, dtype: torch.dtype =
 
 
 def require_sizes(graph: Graph) -> None:
-    """Refuse a net whose inputs have sizes that nobody told (ND0030)."""
+    """Refuse a net without layers (ND0906), or whose inputs have sizes that nobody told (ND0030)."""
+    demand_layers(graph)
     open_ = [blob for blob in graph.inputs if not blob.shape.known]
     help = "its database would tell; where that is not there: --shape " + " --shape ".join(map(_example, open_))
     if open_:

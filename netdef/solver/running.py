@@ -43,13 +43,14 @@ class RunningNet:
         self.batch_size = batch_size(graph)
         self.weights = {blob.id: weight for blob, weight in graph.losses()}
         self._call = wrap(module, graph, style)
+        self._no_loss = torch.zeros((), device=style.device)
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
-        """Outputs by blob, and the weighted sum of the losses, of the next batch."""
+        """Outputs by blob, and the weighted sum of the losses (0 in a net that only measures), of the next batch."""
         self.batch = self.feed.next()
         with self.style.autocast():
             outputs, loss = self._call(**self.batch)
-        return outputs, loss
+        return outputs, self._no_loss if loss is None else loss
 
     def close(self) -> None:
         """Stop reading data ahead, let files go."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from netdef.diagnostics import Diagnostic
+from netdef.graph import demand_layers
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.where import Where
 from netdef.solver.config import NetChoice, SolverConfig
@@ -57,11 +58,12 @@ class Scoring:
         Raises:
             NetdefError: the net, its data or its weights are wrong.
         """
+        graph = demand_layers(compile_choice(self.choice, self.config))
         where = choose(self.config, device)[0]
         style = Style(where, self.config.channels_last, self.config.precision)
         random = Randomness(self.config.seed, where)
         build = build_counting if confusion else build_net
-        net = build(compile_choice(self.choice, self.config), self.choice, self.config, style, random)
+        net = build(graph, self.choice, self.config, style, random)
         try:
             found = load_weights([net], weights, strict=strict)
             with random.active(), reported(net):

@@ -48,6 +48,14 @@ def test_face(path: Path) -> None:
         assert weight is shared
 
 
+def test_a_test_net_may_only_measure(path: Path, tmp_path: Path) -> None:
+    """As many do: the loss stands in the training net alone."""
+    net = small_run.NET.replace('top: "loss" }}', 'top: "loss" include {{ phase: TRAIN }} }}')
+    with Solver(small_run.make(tmp_path, "test_compute_loss: true", net=net)) as solver:
+        (score,) = solver.test_all()
+    assert ([output.name for output in score.outputs], score.loss) == (["accuracy"], 0)
+
+
 def test_the_same_seed_gives_the_same_run(path: Path) -> None:
     first = losses(path, 4)
     torch.manual_seed(99)

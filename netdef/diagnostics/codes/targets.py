@@ -66,8 +66,8 @@ Write `dim: 0` (copy) in the place of the number, or fix the batch: `--batch 64`
         "ND0906",
         "the net computes nothing",
         """\
-After labels, losses, metrics and data layers are gone, no layer is left that computes an output, so that there is
-nothing to export. Mostly `--phase`, `--level` or `--stage` select no layers.
+No layer takes part, or, in an export, none is left that computes an output after labels, losses, metrics and data
+layers are gone. Mostly `--phase`, `--level` or `--stage` select no layers.
 
     netdef export train_val.prototxt --stage deply -o m.onnx      # a slip: no layer has this stage
 
