@@ -17,6 +17,7 @@ from netdef.graph import Options, load
 from netdef.ir import Graph, Phase, Shape
 from netdef.layers.python import allowing
 from netdef.nn.python_host import PythonHost
+from netdef.solver.device import demanded
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs
 from netdef.weights import match, read_weights
 
@@ -76,9 +77,9 @@ def build(
     the fillers repeatable.
 
     Raises:
-        NetdefError: a layer cannot be built, or weights do not fit.
+        NetdefError: there is no such device, a layer cannot be built, or weights do not fit.
     """
-    module = build_module(net, rng=np.random.default_rng(seed), device=device)
+    module = build_module(net, rng=np.random.default_rng(seed), device=demanded(device))
     report = match(net_layers(net), [read_weights(file) for file in _files(weights)], shared=shared_blobs(net))
     load_arrays(module, net, report.arrays)
     return module

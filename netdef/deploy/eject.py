@@ -47,7 +47,7 @@ def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold:
     those around them (which takes weights); one of phase TRAIN stays as it is, with its losses.
 
     Raises:
-        NetdefError: a layer cannot stand alone (ND0902, ND0930), none is there (ND0906), or weights do not fit (ND06xx).
+        NetdefError: no layer is there (ND0906), one cannot stand alone (ND0902, ND0930), weights do not fit (ND06xx).
         RunError: a file cannot be written (ND0601, ND0914), or the folded net parts from the net (ND0931).
     """
     graph = deployed = net if net.phase == "TRAIN" else deploy(net)

@@ -25,7 +25,7 @@ def choose(config: SolverConfig, wanted: int | str | None = None, team: Team = A
         NetdefError: ND0711, there is no such GPU; ND0713, the precision needs one.
     """
     gpu = config.gpu if team.world == 1 or config.gpu is None else team.local_rank
-    device, note = _demanded(wanted) if wanted is not None else _wished(gpu)
+    device, note = (demanded(wanted), "") if wanted is not None else _wished(gpu)
     if device.type == "cuda" and team.world > 1:
         torch.cuda.set_device(device)
     if config.precision == "TF32" and device.type != "cuda":
@@ -34,13 +34,22 @@ def choose(config: SolverConfig, wanted: int | str | None = None, team: Team = A
     return device, note
 
 
-def _demanded(wanted: int | str) -> tuple[torch.device, str]:
-    device = torch.device("cuda", wanted) if isinstance(wanted, int) else torch.device(wanted)
+def demanded(wanted: int | str | torch.device) -> torch.device:
+    """The device of that name, or the GPU of that number.
+
+    Raises:
+        NetdefError: ND0711, torch has no such device.
+    """
+    try:
+        device = torch.device("cuda", wanted) if isinstance(wanted, int) else torch.device(wanted)
+    except RuntimeError as fault:
+        message = f"torch knows no device by the name of {wanted!r}"
+        raise NetdefError([error("ND0711", message, help='"cpu", "cuda" or "cuda:1", for example')]) from fault
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             raise NetdefError([error("ND0711", f"GPU {device.index or 0} was asked for, torch finds {_gpus(count)}")])
-    return device, ""
+    return device
 
 
 def _wished(gpu: int | None) -> tuple[torch.device, str]:
