@@ -15,8 +15,8 @@ from netdef.solver.events import Displayed, Event, Output, Tested
 from netdef.solver.loop import Solver
 from netdef.targets.torch import tensors
 
-EVERY = 10
-"""Displays from one set of histograms to the next: they take far longer than a number."""
+SETS = 30
+"""About how many sets of histograms a run gets, however long it is: they take far longer than a number."""
 _SPACE = 1
 """Pixels between two filters."""
 _WIDTH = 40
@@ -28,16 +28,18 @@ class TensorBoard:
 
     Scalars: ``train/loss``, ``train/lr``, ``train/images_per_s``, each output as ``train/<blob>`` and
     ``test/<blob>`` (``test1/<blob>`` for the second test net). Histograms of every parameter and its gradient
-    (before clipping) and the first convolution's filters as an image, at every `every`-th display. The graph once.
+    (before clipping) and the first convolution's filters as an image, at every `every`-th display (spread over the run
+    by default) and at its end, when no gradient is left. The graph once.
     """
 
-    def __init__(self, solver: Solver, folder: Path, *, every: int = EVERY) -> None:
+    def __init__(self, solver: Solver, folder: Path, *, every: int | None = None) -> None:
         """Open an event file in `folder`, which is made if need be.
 
         Raises:
             NetdefError: ND0031, the package tensorboard is missing.
         """
-        self.solver, self.every = solver, every
+        config = solver.config
+        self.solver, self.every = solver, every or max(1, config.max_iter // max(config.display, 1) // SETS)
         self._displays = 0
         self._writer: Any = _writer(folder, solver.iter)  # torch leaves it untyped
         write_graph(self._writer, solver.run.train.graph)
@@ -64,7 +66,7 @@ class TensorBoard:
             if value is not None:
                 self._writer.add_scalar(f"train/{name}", value, event.iteration)
         self._scalars("train", tuple(o for o in event.outputs if o.name != "loss"), event.iteration)
-        if self._displays % self.every == 0 and event.rate is not None:
+        if self._displays % self.every == 0 or event.rate is None:
             self._weights(event.iteration)
         self._displays += 1
 

@@ -58,8 +58,9 @@ def test_histograms_images_and_graph(run: tuple[Any, list[told.Event]]) -> None:
     assert set(reader.Tags()["histograms"]) == names
     steps = [point.step for point in reader.Histograms("gradients/conv/weight")]
     assert steps == [0, 10, 20], "every second display"
+    assert [point.step for point in reader.Histograms("weights/conv/weight")] == [0, 10, 20, 30], "and the end"
     assert reader.Histograms("weights/ip/weight")[0].histogram_value.num == 4 * 45
-    assert [point.step for point in reader.Images("filters/conv")] == steps
+    assert [point.step for point in reader.Images("filters/conv")] == [*steps, 30]
     nodes = {node.name: (node.op, list(node.input)) for node in reader.Graph().node}
     assert nodes["conv"] == ("Convolution", ["data"])
     assert nodes["loss"] == ("SoftmaxWithLoss", ["ip", "data:1"])
