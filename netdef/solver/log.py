@@ -55,7 +55,8 @@ def values(output: Output) -> float | list[float] | None:
 def _displayed(event: Displayed) -> str:
     parts = [f"Iteration {event.iteration}", f"loss = {event.loss:.6g}"]
     parts += [f"lr = {event.rate:.6g}"] if event.rate is not None else []
-    speed = f" ({event.images_per_s:.4g} images/s)" if event.images_per_s else ""
+    rate = event.images_per_s
+    speed = f" ({f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} images/s)" if rate else ""
     return ", ".join(parts) + speed
 
 
