@@ -100,7 +100,7 @@ def _open(
         shard=shard,
         labels=labels_of(graph, node),
         name=node.name,
-        span=node.places.layer,
+        places=node.places,
     )
     source.turns = turns
     return Loader(source) if source.readable_ahead and node.type != "DummyData" else source
