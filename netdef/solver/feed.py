@@ -79,6 +79,11 @@ class Feed:
         return layout.channels_last(tensor) if self._channels_last else tensor
 
 
+def advanced(states: Mapping[str, State], batches: int) -> dict[str, State]:
+    """Where sources stand so many batches after `states`, the positions of a Feed."""
+    return {name: _moved(state, lambda batch: batch + batches) for name, state in states.items()}
+
+
 def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
     """A position counted in this process's batches, or in all; what is no position stays, to be refused."""
     batch = state.get("batch")
