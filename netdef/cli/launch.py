@@ -154,9 +154,11 @@ def _forwarding(workers: Sequence[Worker]) -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += number == signal.SIGINT
-        everyone = number == signal.SIGTERM or count > 1
-        for worker in workers if everyone else workers[:1]:
-            worker.process.send_signal(signal.SIGTERM if everyone else number)
+        if count < 2:
+            workers[0].process.send_signal(number)
+            return
+        for worker in workers:
+            worker.process.kill()
 
     numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
     before = {number: signal.signal(number, forward) for number in numbers}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 
 import click
 
@@ -17,12 +15,13 @@ from netdef.cli.launch import in_team, launch
 from netdef.cli.options import strict_option
 from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
+from netdef.cli.signals import Signals
 from netdef.cli.watch import learn_by_heart, noticing
-from netdef.diagnostics import RunError, error
+from netdef.diagnostics import NetdefError, RunError, error, warning
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
 from netdef.solver.nets import read_config
-from netdef.solver.snapshot import best_path, existing
+from netdef.solver.snapshot import DAMAGED, Place, best_path, existing
 
 _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
@@ -43,6 +42,7 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--stage", "-stage", "stages", multiple=True, help="A stage of the training net; may be repeated.")
 @click.option("--phase", "-phase", hidden=True, help="Read for Caffe's sake: training is always TRAIN.")
 @click.option("--sigint_effect", "-sigint_effect", type=_EFFECTS, default="stop", show_default=True)
+@click.option("--sigterm_effect", type=_EFFECTS, default="stop", show_default=True)
 @click.option("--sighup_effect", "-sighup_effect", type=_EFFECTS, default="snapshot", show_default=True)
 def command(
     file: str | None,
@@ -60,11 +60,13 @@ def command(
     stages: tuple[str, ...],
     phase: str | None,
     sigint_effect: str,
+    sigterm_effect: str,
     sighup_effect: str,
 ) -> None:
     """Train the net of the solver file SOLVER.
 
-    Ctrl-C ends the iteration under way, takes a snapshot and stops; a second one stops at once. With several GPUs, or
+    Ctrl-C ends the iteration under way, takes a snapshot and stops; a second one stops at once. So does SIGTERM, which
+    schedulers send before they end a job: the exit code is then 143, and --resume auto goes on. With several GPUs, or
     under torchrun, several processes train together; the solver's batch is shared out among them.
     """
     path = _one(file, named)
@@ -82,27 +84,23 @@ def command(
         raise click.exceptions.Exit(launch(count, sys.argv[1:]))
     make = partial(Solver, config, weights=start, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
     with in_team() as team, make(observers=[warn] if team.leads else []) as solver:
-        state = snapshot or (_newest(config.snapshot_prefix) if resume else None)
-        signals = _signals(solver, sigint_effect, sighup_effect)
+        signals = Signals(solver, sigint_effect, sigterm_effect, sighup_effect)
         if not team.leads:
-            _follow(solver, state, signals)
+            _take_up(solver, snapshot, resume)
+            with signals:
+                solver.solve()
             return
         show(warnings)
         if solver.device_note:
             click.echo(solver.device_note)
-        _restore(solver, state)
-        noticed = noticing(solver, first_loss=not (start or config.weights), tensorboard=tensorboard)
+        if (state := _take_up(solver, snapshot, resume)) is not None:
+            click.echo(f"Going on at iteration {solver.iter} from {state}")
+        noticed = noticing(solver, first_loss=not (start or config.weights or state), tensorboard=tensorboard)
         with watching(solver, config.max_iter), noticed, signals, _metrics(solver):
             solver.solve()
         click.echo(_conclusion(solver, path))
-
-
-def _follow(solver: Solver, state: str | None, signals: AbstractContextManager[None]) -> None:
-    """Take part in a run that another process speaks for."""
-    if state is not None:
-        solver.restore(state)
-    with signals:
-        solver.solve()
+        if solver.stopped and signals.exit_code:
+            raise click.exceptions.Exit(signals.exit_code)
 
 
 def split(texts: tuple[str, ...]) -> list[str]:
@@ -118,15 +116,27 @@ def _one(file: str | None, named: str | None) -> str:
     return str(file or named)
 
 
-def _newest(prefix: str) -> str | None:
-    found = next(existing(prefix), None)
-    return str(found[1].state) if found else None
-
-
-def _restore(solver: Solver, state: str | None) -> None:
-    if state is not None:
-        solver.restore(state)
-        click.echo(f"Going on at iteration {solver.iter} from {state}")
+def _take_up(solver: Solver, snapshot: str | None, resume: str | None) -> str | None:
+    """Put back the snapshot that the options name, the newest whole one with `--resume auto`; its solver state."""
+    if snapshot is not None or resume is None:
+        if snapshot is not None:
+            solver.restore(snapshot)
+        return snapshot
+    failure: NetdefError | None = None
+    for _, place in existing(solver.config.snapshot_prefix):
+        try:
+            solver.restore(place.state)
+        except NetdefError as fault:
+            if fault.diagnostics[0].code not in DAMAGED:
+                raise
+            failure = failure or fault
+            if solver.team.leads:
+                show([warning("ND0808", f"{fault.diagnostics[0].message}: trying the snapshot before")])
+        else:
+            return str(place.state)
+    if failure is not None:  # to begin anew would write over what may still be mended
+        raise failure
+    return None
 
 
 def _conclusion(solver: Solver, path: str) -> str:
@@ -136,7 +146,7 @@ def _conclusion(solver: Solver, path: str) -> str:
     if watched and watched.is_over:
         best = best_path(solver.config.snapshot_prefix, solver.config.snapshot_format)
         return f"Stopped early at iteration {solver.iter}. The best weights, of iteration {watched.at}: {best}"
-    saved = next(existing(solver.config.snapshot_prefix))[1].state
+    saved = Place.of(solver.config.snapshot_prefix, solver.iter, solver.config.snapshot_format).state
     return f"Stopped at iteration {solver.iter}. To go on: netdef train {path} --snapshot {saved}"
 
 
@@ -154,26 +164,3 @@ def _metrics(solver: Solver) -> Iterator[None]:
     solver.observers.append(metrics)
     with closing(metrics):
         yield
-
-
-@contextmanager
-def _signals(solver: Solver, sigint: str, sighup: str) -> Iterator[None]:
-    """Let signals ask the solver for what the options say; the second Ctrl-C interrupts as usual."""
-    effects = {signal.SIGINT: sigint}
-    if hasattr(signal, "SIGHUP"):  # Windows has none
-        effects[signal.SIGHUP] = sighup
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        effect = effects[signal.Signals(number)]
-        if effect == "stop":
-            signal.signal(number, signal.default_int_handler)
-            solver.request("stop")
-        elif effect == "snapshot":
-            solver.request("snapshot")
-
-    before = {number: signal.signal(number, handle) for number in effects}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -51,7 +51,8 @@ class ImageListReader:
         transformer = Transformer.open(layer.transform, phase, base_dir)
         entries = read_image_list(locate(layer.source, base_dir, "image list"))
         if layer.rand_skip >= len(entries) > 0 and layer.rand_skip > 1:
-            raise BadData("ND0532", f"`rand_skip: {layer.rand_skip}`, and the list has {len(entries):,} lines")
+            message = f"`rand_skip: {layer.rand_skip}`, and the list has {len(entries):,} lines"
+            raise BadData("ND0532", message, field="rand_skip")
         return cls(layer, entries, Folder(layer.root_folder, base_dir), transformer, labels)
 
     def fetch(self, ticket: Ticket) -> Work:

@@ -21,16 +21,20 @@ def read_mean(path: Path) -> Floats:
     try:
         blob = BlobProto.FromString(path.read_bytes())
     except OSError as fault:
-        raise BadData("ND0521", f"{path}: cannot read the mean file: {fault.strerror}") from fault
+        raise _bad(path, f"cannot read the mean file: {fault.strerror}") from fault
     except DecodeError as fault:
-        raise BadData("ND0521", f"{path}: no BlobProto file") from fault
+        raise _bad(path, "no BlobProto file") from fault
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
     values = np.array(blob.data or blob.double_data, np.float32)
     if len(shape) < 3 or math.prod(shape[:-3]) != 1 or math.prod(shape) != len(values) or not len(values):
         sizes = "x".join(map(str, shape)) or "no sizes"
         found = f"this file says {sizes} and holds {len(values):,} values"
-        raise BadData("ND0521", f"{path}: a mean image is 1xCxHxW; {found}")
+        raise _bad(path, f"a mean image is 1xCxHxW; {found}")
     return values.reshape(shape[-3:])
+
+
+def _bad(path: Path, what: str) -> BadData:
+    return BadData("ND0521", f"{path}: {what}", field="mean_file")
 
 
 def encode_mean(mean: Floats) -> bytes:

@@ -18,18 +18,18 @@ def find(path: str, base_dir: Path | None) -> Path | None:
     return next((place for place in candidates(path, base_dir) if _exists(place)), None)
 
 
-def locate(path: str, base_dir: Path | None, what: str) -> Path:
-    """The first place that exists; BadData ND0501 names every place that was tried."""
+def locate(path: str, base_dir: Path | None, what: str, field: str = "source") -> Path:
+    """The first place that exists; BadData ND0501 names every place that was tried. `field` holds the path."""
     found = find(path, base_dir)
     if found is None:
-        raise missing(path, base_dir, what)
+        raise missing(path, base_dir, what, field)
     return found
 
 
-def missing(path: str, base_dir: Path | None, what: str) -> BadData:
+def missing(path: str, base_dir: Path | None, what: str, field: str = "source") -> BadData:
     """The fault of a file that is at none of its places."""
     tried = dict.fromkeys(str(place.absolute()) for place in candidates(path, base_dir))
-    return BadData("ND0501", f'{what} "{path}" is not there', help="looked for " + " and ".join(tried))
+    return BadData("ND0501", f'{what} "{path}" is not there', help="looked for " + " and ".join(tried), field=field)
 
 
 def _exists(place: Path) -> bool:

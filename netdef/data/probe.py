@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from netdef.data.faults import BadData, as_error
+from netdef.data.faults import BadData, as_error, place_of
 from netdef.data.paths import find, locate, missing
-from netdef.diagnostics import Diagnostic, Span, warning
+from netdef.diagnostics import Diagnostic, warning
+from netdef.ir import Places
 from netdef.layers.base import Layer
 from netdef.layers.data import Data, HDF5Data, ImageData, Transform
 
@@ -29,7 +30,7 @@ class Probed:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def probe(layer: Layer, *, base_dir: Path | None = None, name: str = "", span: Span | None = None) -> Probed:
+def probe(layer: Layer, *, base_dir: Path | None = None, name: str = "", places: Places = Places()) -> Probed:  # noqa: B008
     """Shapes of the tops of a Data, ImageData or HDF5Data layer, from its first record.
 
     Of other layers nothing is to be found that `infer` doesn't tell: no shapes, no diagnostics.
@@ -37,18 +38,18 @@ def probe(layer: Layer, *, base_dir: Path | None = None, name: str = "", span: S
     if not isinstance(layer, Data | ImageData | HDF5Data):
         return Probed(None)
     if find(layer.source, base_dir) is None:
-        return Probed(None, (_absent(layer.source, base_dir, name, span),))
+        return Probed(None, (_absent(layer.source, base_dir, name, places),))
     try:
         return Probed(_shapes(layer, base_dir))
     except BadData as fault:
-        return Probed(None, as_error(fault, name, span).diagnostics)
+        return Probed(None, as_error(fault, name, places).diagnostics)
 
 
-def prober(path: str | os.PathLike[str] | None) -> Callable[[Layer, str, Span | None], Probed]:
+def prober(path: str | os.PathLike[str] | None) -> Callable[[Layer, str, Places], Probed]:
     """The probe of a net file, or of any in a folder: sources are looked for in the working folder, then there."""
     place = Path(path) if path is not None else None
     base_dir = place if place is None or place.is_dir() else place.parent
-    return lambda layer, name, span: probe(layer, base_dir=base_dir, name=name, span=span)
+    return lambda layer, name, places: probe(layer, base_dir=base_dir, name=name, places=places)
 
 
 def _shapes(layer: Data | ImageData | HDF5Data, base_dir: Path | None) -> tuple[Sizes, ...]:
@@ -98,11 +99,13 @@ def _cut(image: Sizes, transform: Transform, source: str) -> Sizes:
     size = transform.crop_size
     if size > min(image[1:]):
         found = "x".join(map(str, image))
-        raise BadData("ND0520", f"the first image of {source} is {found}, smaller than `crop_size: {size}`")
+        raise BadData(
+            "ND0520", f"the first image of {source} is {found}, smaller than `crop_size: {size}`", field="crop_size"
+        )
     return (image[0], size, size) if size else image
 
 
-def _absent(source: str, base_dir: Path | None, name: str, span: Span | None) -> Diagnostic:
+def _absent(source: str, base_dir: Path | None, name: str, places: Places) -> Diagnostic:
     fault = missing(source, base_dir, f'layer "{name}": the source' if name else "the source")
     help = (fault.help, "the check goes on with unknown sizes; `--shape BLOB=NxCxHxW` supplies them")
-    return warning(fault.code, fault.message, span=span, help=help)
+    return warning(fault.code, fault.message, span=place_of(fault, places), help=help)

@@ -14,8 +14,7 @@ from netdef.data.dummy import DummyReader
 from netdef.data.faults import BadData, reported
 from netdef.data.memory import MemoryReader
 from netdef.data.reader import Labels, Reader, Shard, Ticket, Turns, Work
-from netdef.diagnostics import Span
-from netdef.ir import Phase
+from netdef.ir import Phase, Places
 from netdef.layers.base import Layer
 from netdef.layers.data import Data, DummyData, HDF5Data, ImageData, MemoryData, WindowData
 
@@ -37,9 +36,9 @@ class BatchSource:
     turns = Turns()
     """Which of the batches are this process's, where whole batches are shared out; set before the first."""
 
-    def __init__(self, reader: Reader, *, name: str, seed: int, shard: Shard, span: Span | None) -> None:
+    def __init__(self, reader: Reader, *, name: str, seed: int, shard: Shard, places: Places) -> None:
         self.name, self.shard = name, shard
-        self._reader, self._span = reader, span
+        self._reader, self._places = reader, places
         self._seed = (seed % 2**64) * 2**32 + crc32(name.encode())  # two layers of one run draw differently
         self._number = 0
 
@@ -65,7 +64,7 @@ class BatchSource:
 
     def fetch(self, number: int) -> Work:
         """What makes batch `number`, counted from 0: for the Loader. One thread at a time may call this."""
-        with reported(self.name, self._span):
+        with reported(self.name, self._places):
             work = self._reader.fetch(Ticket(self.turns.number(number), self._seed, self.shard))
         return partial(self._run, work)
 
@@ -75,7 +74,7 @@ class BatchSource:
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Go on exactly where `state` was taken."""
-        with reported(self.name, self._span):
+        with reported(self.name, self._places):
             self._number, self._seed = _whole(state, "batch"), _whole(state, "seed")
 
     def close(self) -> None:
@@ -83,7 +82,7 @@ class BatchSource:
         self._reader.close()
 
     def _run(self, work: Work) -> tuple[Top, ...]:
-        with reported(self.name, self._span):
+        with reported(self.name, self._places):
             return work()
 
 
@@ -92,13 +91,13 @@ class MemorySource(BatchSource):
 
     readable_ahead = False
 
-    def __init__(self, reader: MemoryReader, *, name: str, seed: int, shard: Shard, span: Span | None) -> None:
-        super().__init__(reader, name=name, seed=seed, shard=shard, span=span)
+    def __init__(self, reader: MemoryReader, *, name: str, seed: int, shard: Shard, places: Places) -> None:
+        super().__init__(reader, name=name, seed=seed, shard=shard, places=places)
         self._memory = reader
 
     def reset(self, images: ArrayLike, labels: ArrayLike) -> None:
         """Start anew with images (n, C, H, W) and n labels; n is a multiple of the batch size."""
-        with reported(self.name, self._span):
+        with reported(self.name, self._places):
             self._memory.reset(images, labels)
         self._number = 0
 
@@ -112,22 +111,21 @@ def open_source(
     shard: Shard = Shard(),  # noqa: B008 - frozen
     labels: Labels = Labels(),  # noqa: B008 - frozen
     name: str = "",
-    span: Span | None = None,
+    places: Places = Places(),  # noqa: B008 - frozen
 ) -> BatchSource:
     """Open what a data layer reads.
 
     Files are looked for in the working folder, then in `base_dir` (that of the prototxt). `labels` says which labels
-    the net can take; `name` and `span` are the layer's, for errors. Raises NetdefError with codes ND05xx.
+    the net can take; `name` and `places` are the layer's, for errors. Raises NetdefError with codes ND05xx.
     """
-    with reported(name, span):
+    with reported(name, places):
         if isinstance(layer, MemoryData):
-            return MemorySource(MemoryReader(layer, labels), name=name, seed=seed, shard=shard, span=span)
+            return MemorySource(MemoryReader(layer, labels), name=name, seed=seed, shard=shard, places=places)
         reader = _reader(layer, phase, base_dir, labels)
         if reader.batch_size < shard.world:
-            raise BadData(
-                "ND0507", f"`batch_size: {reader.batch_size}` cannot be shared out to {shard.world} processes"
-            )
-        return BatchSource(reader, name=name, seed=seed, shard=shard, span=span)
+            message = f"`batch_size: {reader.batch_size}` cannot be shared out to {shard.world} processes"
+            raise BadData("ND0507", message, field="batch_size")
+        return BatchSource(reader, name=name, seed=seed, shard=shard, places=places)
 
 
 def finished(tops: tuple[Top, ...]) -> tuple[Floats, ...]:

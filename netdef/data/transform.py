@@ -41,7 +41,8 @@ class Transformer:
     @classmethod
     def open(cls, transform: Transform, phase: Phase, base_dir: Path | None) -> Transformer:
         """Read the mean file where there is one."""
-        mean = read_mean(locate(transform.mean_file, base_dir, "mean file")) if transform.mean_file else None
+        path = transform.mean_file
+        mean = read_mean(locate(path, base_dir, "mean file", "mean_file")) if path else None
         return cls(transform, phase == "TRAIN", mean)
 
     @property
@@ -113,16 +114,17 @@ class Transformer:
             message = f"{name} is {_sizes(shape)} and {first_name} is {_sizes(first)}: one batch, one shape"
             raise BadData("ND0511", message, help=help)
         if size > min(shape[1:]):
-            raise BadData("ND0520", f"{name} is {_sizes(shape)}, smaller than `crop_size: {size}`")
+            raise BadData("ND0520", f"{name} is {_sizes(shape)}, smaller than `crop_size: {size}`", field="crop_size")
         self._check_mean(shape, name)
 
     def _check_mean(self, shape: Sizes, name: str) -> None:
         values = self.transform.mean_values
         if self.mean is not None and self.mean.shape != shape:
-            raise BadData("ND0522", f"the mean image is {_sizes(self.mean.shape)} and {name} is {_sizes(shape)}")
+            message = f"the mean image is {_sizes(self.mean.shape)} and {name} is {_sizes(shape)}"
+            raise BadData("ND0522", message, field="mean_file")
         if len(values) > 1 and len(values) != shape[0]:
             found = f"{plural(len(values), 'mean_value')} for {plural(shape[0], 'channel')} of {name}"
-            raise BadData("ND0522", f"{found}: give one, or one for each channel")
+            raise BadData("ND0522", f"{found}: give one, or one for each channel", field="mean_value")
 
 
 def _copy(part: Array, target: Array, flip: np.bool_) -> None:

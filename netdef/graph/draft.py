@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from netdef.diagnostics import Diagnostic, Span
-from netdef.ir import Node, Phase, Shape
+from netdef.diagnostics import Diagnostic
+from netdef.ir import Node, Phase, Places, Shape
 from netdef.layers import Layer
 from netdef.schema.where import Where
 
@@ -24,8 +24,8 @@ class Probed(Protocol):
         """What is wrong with it."""
 
 
-Probe = Callable[[Layer, str, Span | None], Probed]
-"""Asks a data layer's source for its shapes, given the layer's name and place for what it has to say."""
+Probe = Callable[[Layer, str, Places], Probed]
+"""Asks a data layer's source for its shapes, given the layer's name and places for what it has to say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class _Inference:
 
     def _probe(self, node: Node, declared: tuple[Shape, ...]) -> tuple[Shape, ...]:
         assert self.draft.options.probe is not None
-        probed = self.draft.options.probe(_layer(node), node.id, node.places.layer)
+        probed = self.draft.options.probe(_layer(node), node.id, node.places)
         self.draft.found.extend(probed.diagnostics)
         if probed.shapes is None:
             return declared

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
 
 from netdef.diagnostics import Label, Span, error
 from netdef.graph.draft import Draft, Written
@@ -130,4 +132,16 @@ def _places(layer: Written) -> Places:
         field("type", 0),
         tuple(field("bottom", i) for i in range(len(layer.message.bottom))),
         tuple(field("top", i) for i in range(len(layer.message.top))),
+        dict(_parameters(layer)) if layer.layer is not None and layer.layer.is_source else {},
     )
+
+
+def _parameters(layer: Written) -> Iterator[tuple[str, Span]]:
+    """The fields in a layer's parameter messages, `source` in `data_param` for one, and where their values stand."""
+    for outer, value in layer.message.ListFields():
+        if isinstance(value, Message):
+            where = layer.where.sub(outer.name)
+            for inner, _ in value.ListFields():
+                span = where.field(inner.name) if where.has(inner.name) else None
+                if span is not None:
+                    yield inner.name, span

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
@@ -97,12 +97,18 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a node's layer is written; None where it never had a text."""
+    """Where a node's layer is written; None where it never had a text.
+
+    Attributes:
+        layer, type, bottoms, tops: its opening, and the values of the fields of those names.
+        fields: of a layer that brings data in, the values of the fields in its parameters (`source`, `mean_file` …).
+    """
 
     layer: Span | None = None
     type: Span | None = None
     bottoms: tuple[Span | None, ...] = ()
     tops: tuple[Span | None, ...] = ()
+    fields: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

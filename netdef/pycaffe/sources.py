@@ -70,6 +70,6 @@ def _open(graph: Graph, node: Node, base_dir: Path | None, seed: int) -> BatchSo
         seed=seed,
         labels=labels_of(graph, node),
         name=node.name,
-        span=node.places.layer,
+        places=node.places,
     )
     return Loader(source) if source.readable_ahead and node.type != "DummyData" else source

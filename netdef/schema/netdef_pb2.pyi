@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 e9f7984647569ce8ee6a28b3f33a4fd6d93a992a48d7e8e3258a2b64143abd84
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 7b7feccf8b2a0adc5de7d0ee12c5610f134eba00d415d4a1eba2a4dbae3ae5db
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

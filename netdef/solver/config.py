@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from netdef.diagnostics import Diagnostic, Span
@@ -133,7 +134,7 @@ class SolverConfig:
             regularization=cast(Literal["L2", "L1"], m.regularization_type),
             clip_gradients=m.clip_gradients,
             snapshot=max(m.snapshot, 0),
-            snapshot_prefix=m.snapshot_prefix or _stem(path),
+            snapshot_prefix=_prefix(m.snapshot_prefix, path),
             snapshot_diff=m.snapshot_diff,
             snapshot_format=cast(Literal["HDF5", "BINARYPROTO"], block.enum("snapshot_format")),
             snapshot_after_train=m.snapshot_after_train,
@@ -177,9 +178,15 @@ def _policy(m: Any) -> Policy:
     )
 
 
-def _stem(path: str | None) -> str:
-    """The solver file's path without its ending, as Caffe takes it where no prefix is given."""
-    return "solver" if path is None else path.removesuffix(".prototxt")
+def _prefix(written: str, path: str | None) -> str:
+    """How the names of snapshots begin: without a prefix as the solver file's, which a folder as prefix is given too.
+
+    Source: Caffe's upgrade_proto.cpp, UpgradeSnapshotPrefixProperty, which knows a folder only if it is there already.
+    """
+    own = Path(path or "solver").with_suffix("")
+    if not written:
+        return str(own)
+    return str(Path(written) / own.name) if written.endswith("/") or Path(written).is_dir() else written
 
 
 def _train(block: Block) -> NetChoice:

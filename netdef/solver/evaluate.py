@@ -20,19 +20,32 @@ class Score:
     loss: float
 
 
+class Interrupted(Exception):
+    """A test was broken off."""
+
+
 @torch.no_grad()
 def evaluate(
-    net: RunningNet, num_batches: int, *, each: Callable[[int, tuple[Output, ...]], None] | None = None
+    net: RunningNet,
+    num_batches: int,
+    *,
+    each: Callable[[int, tuple[Output, ...]], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Score:
     """Run `num_batches` batches through `net` and average each output, as Caffe's Solver::Test does.
 
     A mean of batch means: it counts every row alike only because all batches have the same size. `each` is told the
     outputs of each batch. Processes that run a net together take its batches in turns. The device is asked for numbers
     at the end alone, unless there is an `each`.
+
+    Raises:
+        Interrupted: `stop` said so before a batch.
     """
     sums = {} if net.team.rank < num_batches else _zeros(net)
     total = torch.zeros((), dtype=torch.float64, device=net.style.device)
     for batch in range(net.team.rank, num_batches, net.team.world):
+        if stop():
+            raise Interrupted
         outputs, loss = net.forward()
         total += loss.double()
         for name, value in outputs.items():

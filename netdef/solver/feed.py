@@ -79,6 +79,11 @@ class Feed:
         return layout.channels_last(tensor) if self._channels_last else tensor
 
 
+def advanced(states: Mapping[str, State], batches: int) -> dict[str, State]:
+    """Where sources stand so many batches after `states`, the positions of a Feed."""
+    return {name: _moved(state, lambda batch: batch + batches) for name, state in states.items()}
+
+
 def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
     """A position counted in this process's batches, or in all; what is no position stays, to be refused."""
     batch = state.get("batch")
@@ -100,7 +105,7 @@ def _open(
         shard=shard,
         labels=labels_of(graph, node),
         name=node.name,
-        span=node.places.layer,
+        places=node.places,
     )
     source.turns = turns
     return Loader(source) if source.readable_ahead and node.type != "DummyData" else source

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from time import monotonic
 from typing import Literal
 
@@ -17,7 +18,7 @@ from netdef.solver import snapshot as snapshots
 from netdef.solver import state
 from netdef.solver.config import SolverConfig
 from netdef.solver.debug import DebugNet, build_debug
-from netdef.solver.evaluate import Score, evaluate
+from netdef.solver.evaluate import Interrupted, Score, evaluate
 from netdef.solver.events import (
     Best,
     Debugged,
@@ -30,12 +31,14 @@ from netdef.solver.events import (
     Testing,
     Warned,
 )
+from netdef.solver.feed import advanced
 from netdef.solver.losses import Losses
 from netdef.solver.nets import check_trainable, compile_choice, read_config
 from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.part import build_train
 from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
+from netdef.solver.rescue import rescued, why
 from netdef.solver.run import Run, agree, attach, load_weights, make_optimizer, update
 from netdef.solver.running import build_test, first_not_finite, reported, share_weights, weights_finite
 from netdef.solver.scaling import NO_SCALE, LossScale
@@ -98,6 +101,8 @@ class Solver:
         self._requests: set[Request] = set()
         self.images_per_iteration = self.run.train.batch_size * self.config.iter_size
         self._saved: int | None = None
+        self._updating = False
+        self._origin = (0, self.run.train.feed.state())
         self._began = monotonic()
         self._shown = (self._began, 0)
         nets = (self.run.train, *self.run.tests)
@@ -137,9 +142,14 @@ class Solver:
 
     def solve(self) -> None:
         """Train to `max_iter`, with a snapshot at the end and a last display and test, as `caffe train` does."""
-        if self.config.snapshot or self.config.snapshot_after_train:
+        if self._keeps_snapshots:
             snapshots.prepare(self.config.snapshot_prefix)
-        self.step(self.config.max_iter - self.iter)
+            if self.team.leads:
+                snapshots.clear(self.config.snapshot_prefix)
+        try:
+            self.step(self.config.max_iter - self.iter)
+        except NetdefError as failure:
+            raise self._rescue(failure) from failure
         if (self.stopped or self.config.snapshot_after_train) and self._saved != self.iter:
             self.snapshot()
         if self.stopped:
@@ -148,7 +158,7 @@ class Solver:
             if self._due(self.config.display):
                 self._show_last()
             if self._due(self.config.test_interval):
-                self._judge(self.test_all())
+                self._test_due()
 
     def step(self, count: int) -> None:
         """Train `count` iterations, or fewer if `request("stop")` comes in between.
@@ -158,10 +168,11 @@ class Solver:
         """
         self.stopped = False
         self._shown = (monotonic(), self.iter)
+        self._origin = (self.iter, self.run.train.feed.state())
         with self.run.random.active(), reported(self.run.train):
             for _ in range(count):
                 if self._due(self.config.test_interval) and (self.iter or self.config.test_initialization):
-                    self._judge(self.test_all())
+                    self._test_due()
                 if self.stopped:
                     break
                 self._iterate()
@@ -171,14 +182,15 @@ class Solver:
             self._check_finite()
 
     def request(self, what: Request) -> None:
-        """Ask for a stop or a snapshot after the iteration that is under way; a signal handler may call it."""
+        """Ask for a stop or a snapshot after the iteration that is under way; a signal handler may call it.
+
+        A stop also breaks a test off, unless several processes share it; who goes on makes it from its beginning.
+        """
         self._requests.add(what)
 
     def test_all(self) -> list[Score]:
         """Test every test net, and tell the observers."""
-        agree(self.run)
-        with self.run.random.active():
-            return [self._test(number) for number in range(len(self.run.tests))]
+        return self._tests(lambda: False)
 
     def snapshot(self) -> snapshots.Place:
         """Write weights, solver state and run state under `snapshot_prefix`.
@@ -239,6 +251,29 @@ class Solver:
     def _build(self, level: int | None, stages: tuple[str, ...]) -> Run:
         return _build(self.config, self.device, self.team, level, stages)
 
+    @property
+    def _keeps_snapshots(self) -> bool:
+        return self.config.snapshot > 0 or self.config.snapshot_after_train
+
+    def _rescue(self, failure: NetdefError) -> NetdefError:
+        """The failure (of data, or of memory), after a snapshot of the last whole iteration has been taken.
+
+        None is taken where nothing was learned, where it came in the middle of an update, or where the other processes
+        of a team would have to take part.
+        """
+        in_vain = failure.diagnostics[0].code in ("ND0801", "ND0802")  # it diverged, or no snapshot could be written
+        if in_vain or self._updating or not (self.iter and self._keeps_snapshots) or self.team.world > 1:
+            return failure
+        return rescued(failure, self.iter, self._snapshot_here)
+
+    def _snapshot_here(self) -> Path:
+        """The solver state of the last whole iteration, written unless it is; one that broke off is forgotten."""
+        if self._saved != self.iter:
+            begun, position = self._origin
+            self.run.train.feed.restore(advanced(position, (self.iter - begun) * self.config.iter_size))
+            return self.snapshot().state
+        return snapshots.Place.of(self.config.snapshot_prefix, self.iter, self.config.snapshot_format).state
+
     def _iterate(self) -> None:
         run, policy = self.run, self.config.policy
         run.losses.add(run.iter, self._forward_backward())
@@ -250,9 +285,11 @@ class Solver:
             self._show_debug()
             self._show(rate)
         run.optimizer.rate = rate
+        self._updating = True
         update(run)
         run.optimizer.zero_grad()
         run.iter += 1
+        self._updating = False
 
     def _forward_backward(self) -> Tensor:
         """The mean loss of `iter_size` batches, their gradients summed into the parameters."""
@@ -276,11 +313,28 @@ class Solver:
                     raise
                 self._warn(failure.diagnostics)
 
-    def _test(self, number: int) -> Score:
+    def _test_due(self) -> None:
+        """Test, and act on it; or stop, with everything where it was before the test."""
+        back = state.bookmark(self.run)
+        try:
+            self._judge(self._tests(lambda: self.team.world == 1 and "stop" in self._requests))
+        except Exception as end:
+            back()
+            if not isinstance(end, Interrupted):
+                raise
+            self._requests.clear()
+            self.stopped = True
+
+    def _tests(self, stop: Callable[[], bool]) -> list[Score]:
+        agree(self.run)
+        with self.run.random.active():
+            return [self._test(number, stop) for number in range(len(self.run.tests))]
+
+    def _test(self, number: int, stop: Callable[[], bool]) -> Score:
         began = monotonic()
         self._tell(Testing(self.iter, number))
         with self.run.average.in_place() if self.run.average else nullcontext():
-            score = evaluate(self.run.tests[number], self.config.tests[number].num_batches)
+            score = evaluate(self.run.tests[number], self.config.tests[number].num_batches, stop=stop)
         loss = score.loss if self.config.test_compute_loss else None
         self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
         self._pause(began)
@@ -394,6 +448,5 @@ def _build(config: SolverConfig, device: torch.device, team: Team, level: int | 
 
 
 def _unwritten(iteration: int, fault: NetdefError | OSError) -> RunError:
-    why = fault.diagnostics[0].message if isinstance(fault, NetdefError) else fault.strerror or str(fault)
     help = "free some space, or change `snapshot_prefix`; the last whole snapshot is untouched"
-    return RunError([error("ND0802", f"no snapshot at iteration {iteration}: {why}", help=help)])
+    return RunError([error("ND0802", f"no snapshot at iteration {iteration}: {why(fault)}", help=help)])

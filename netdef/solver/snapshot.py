@@ -4,20 +4,21 @@ A snapshot at iteration N is three files: `<prefix>_iter_N.caffemodel` and `.sol
 `.solverstate.h5`), which Caffe reads too, and `.runstate` (safetensors): random generators, data positions and the
 losses of the averaging window, which make a resumed run equal to one that never stopped. With `ema_decay` there is a
 fourth, `_iter_N_ema.caffemodel`, the averages of the weights. The solver state takes its place last: where it is, the
-others are.
+others are, all of one moment.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from netdef.diagnostics import NetdefError, error
+from netdef.files import sync_folder
 from netdef.weights import (
     Floats,
     LayerWeights,
@@ -29,6 +30,9 @@ from netdef.weights import (
 )
 
 Format = Literal["HDF5", "BINARYPROTO"]
+
+DAMAGED = frozenset((*(f"ND060{digit}" for digit in range(1, 10)), "ND0615"))
+"""What is wrong with files that cannot be read, or are no snapshot; not with those that belong to another run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,11 @@ class Place:
             Path(f"{stem}.runstate"),
             Path(f"{stem}_ema.caffemodel{end}"),
         )
+
+    @property
+    def states(self) -> tuple[Path, ...]:
+        """The solver states that these files may belong to: both formats have the same run state."""
+        return self.run.with_suffix(".solverstate"), self.run.with_suffix(".solverstate.h5")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,6 +88,9 @@ class Content:
 def write(place: Place, content: Content) -> None:
     """Write a snapshot: all files under other names first, then each in its place, the solver state last.
 
+    A snapshot of this iteration that is there already (of an earlier run, say) first loses its solver state, so that a
+    kill in between leaves none of this iteration, rather than files of two that pass for one.
+
     Raises:
         NetdefError, OSError: the system refuses; what was there before is untouched.
     """
@@ -93,12 +105,24 @@ def write(place: Place, content: Content) -> None:
         write_run_state(staged[place.run], content.arrays, content.values)
         state = SolverStateFile(content.iteration, str(place.weights), content.current_step, content.history)
         write_solverstate(staged[place.state], state, as_hdf5=as_hdf5)
+        _withdraw(place, files)
         for path, temporary in staged.items():
             temporary.replace(path)
+        sync_folder(place.state.parent)
     except BaseException:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _withdraw(place: Place, files: Sequence[Path]) -> None:
+    """Let what is at the place be no snapshot any more, nor leave anything there that the new one does not replace."""
+    old = [path for path in dict.fromkeys((*place.states, *place.files)) if path.exists()]
+    for path in old:
+        if path in place.states or path not in files:
+            path.unlink()
+    if old:  # the system may write a deletion to the disk after a later rename
+        sync_folder(place.state.parent)
 
 
 def write_weights(path: Path, net_name: str, layers: Iterable[LayerWeights], *, as_hdf5: bool) -> None:
@@ -133,6 +157,17 @@ def prepare(prefix: str) -> None:
     except OSError as fault:
         message = f"snapshots cannot be written to {folder}/: {fault.strerror}"
         raise NetdefError([error("ND0803", message, help="change `snapshot_prefix`")]) from fault
+
+
+def clear(prefix: str) -> None:
+    """Delete what a killed run left of a snapshot that it was writing; no other run may be writing there."""
+    name = re.escape(Path(prefix).name)
+    left = re.compile(rf"\.{{1,2}}{name}_(iter_\d+|best)\.?.*\.(new|tmp)")
+    folder = Path(prefix).parent
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if left.fullmatch(path.name):
+            with suppress(OSError):  # it is in nobody's way
+                path.unlink()
 
 
 def existing(prefix: str) -> Iterator[tuple[int, Place]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,19 @@ def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
     if extra is not None:
         _resume(run, extra)
     return found
+
+
+def bookmark(run: Run) -> Callable[[], None]:
+    """Where the run stands between two iterations; calling it goes back there after a test that was broken off."""
+    positions = [net.feed.state() for net in (run.train, *run.tests)]
+    carried = {name: array.copy() for name, array in _carried(run).items()}
+
+    def back() -> None:
+        for net, position in zip((run.train, *run.tests), positions, strict=True):
+            net.feed.restore(position)
+        _carry_on(run, carried)
+
+    return back
 
 
 def _layers(run: Run, *, diffs: bool = False) -> Iterator[LayerWeights]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from netdef.data.probe import probe, prober
+from netdef.graph import Options
+from netdef.ir import Places
 from netdef.layers.base import Layer
 from tests.data.build import (
     data_layer,
@@ -21,6 +23,7 @@ from tests.data.build import (
     make_lmdb,
     numbered,
 )
+from tests.graph.compiling import compiled, underlined
 
 
 def test_shapes(tmp_path: Path) -> None:
@@ -49,7 +52,7 @@ def test_shapes(tmp_path: Path) -> None:
 
 
 def test_a_missing_source_is_a_warning() -> None:
-    found = prober("nets/net.prototxt")(data_layer("nowhere"), "data", None)
+    found = prober("nets/net.prototxt")(data_layer("nowhere"), "data", Places())
     assert found.shapes is None
     (diagnostic,) = found.diagnostics
     assert (diagnostic.severity.value, diagnostic.code) == ("warning", "ND0501")
@@ -66,7 +69,7 @@ BAD = {
 @pytest.mark.parametrize(("layer", "values", "code"), BAD.values(), ids=BAD)
 def test_a_bad_source_is_an_error(layer: Layer, values: list[bytes], code: str, tmp_path: Path) -> None:
     make_lmdb(tmp_path / "db", values)
-    found = prober(tmp_path / "net.prototxt")(layer, "data", None)
+    found = prober(tmp_path / "net.prototxt")(layer, "data", Places())
     assert found.shapes is None
     assert [(d.severity.value, d.code) for d in found.diagnostics] == [("error", code)]
 
@@ -82,3 +85,16 @@ print(*sorted({{"numpy", "torch", "cv2", "h5py", "onnx"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(("source", "transform"), [("nowhere", ""), ("db", "crop_size: 9"), ("junk", "")])
+def test_points_at_the_field_at_fault(source: str, transform: str, tmp_path: Path) -> None:
+    """The value of `crop_size` where that does not fit, of `source` otherwise."""
+    make_lmdb(tmp_path / "db", numbered(1))
+    make_lmdb(tmp_path / "junk", [b"junk"])
+    text = (
+        f'layer {{ name: "d" type: "Data" top: "d" transform_param {{ {transform} }}\n'
+        f'  data_param {{ batch_size: 1 backend: LMDB source: "{source}" }} }}'
+    )
+    (found,) = compiled(text, Options(probe=prober(tmp_path))).diagnostics
+    assert underlined(found) == ("9" if transform else f'"{source}"')

@@ -14,7 +14,8 @@ from netdef.data.loader import Loader
 from netdef.data.probe import probe
 from netdef.data.reader import Shard
 from netdef.data.source import open_source
-from netdef.ir import Filler, Shape
+from netdef.diagnostics import NetdefError, Source, Span
+from netdef.ir import Filler, Places, Shape
 from netdef.layers.base import Layer
 from netdef.layers.data import DummyData, Input, MemoryData, Transform, WindowData
 from tests.data.build import (
@@ -194,6 +195,22 @@ def test_refuses(layer: Layer, text: str | bytes, code: str, tmp_path: Path, mon
     (tmp_path / "list.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     with Refused(code, 'layer "d"'):
         open_source(layer, phase="TEST", name="d").next_batch()
+
+
+def test_a_fault_in_a_batch_points_at_its_field(tmp_path: Path) -> None:
+    """Of a mean file at `mean_file`, of records at `source`; at the layer where neither is written."""
+    text = Source("net.prototxt", "layer source mean_file")
+    layer, source, mean = (Span(text, start, end) for start, end in ((0, 5), (6, 12), (13, 22)))
+    path = str(make_lmdb(tmp_path / "db", [b"junk"]))
+    for bad, fields, expected in (
+        (data_layer(path), {"source": source, "mean_file": mean}, source),
+        (data_layer(path, mean_file="nowhere"), {"source": source, "mean_file": mean}, mean),
+        (data_layer(path, mean_file="nowhere"), {"source": source}, source),
+        (data_layer(path), {}, layer),
+    ):
+        with pytest.raises(NetdefError) as failure:
+            open_source(bad, phase="TEST", places=Places(layer, fields=fields)).next_batch()
+        assert failure.value.diagnostics[0].span == expected
 
 
 BAD_HDF5 = {

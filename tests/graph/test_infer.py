@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from netdef.diagnostics import Diagnostic, Span
+from netdef.diagnostics import Diagnostic
 from netdef.graph import Options
-from netdef.ir import Shape
+from netdef.ir import Places, Shape
 from netdef.layers import Layer
 from tests.graph.compiling import compiled, finding, graph, underlined
 
@@ -43,8 +43,10 @@ def test_supplied_shape_of_no_blob() -> None:
 
 
 def test_probe_completes_what_the_layer_declares() -> None:
-    def probe(layer: Layer, name: str, span: Span | None) -> Told:
-        assert (layer.type, name, span and span.text) == ("Data", "data", "layer")
+    def probe(layer: Layer, name: str, places: Places) -> Told:
+        assert (layer.type, name, places.layer and places.layer.text) == ("Data", "data", "layer")
+        fields = {field: span.text for field, span in places.fields.items()}
+        assert fields == {"source": '"nowhere"', "batch_size": "64", "backend": "LMDB"}
         return Told(((64, 3, 32, 32),))
 
     assert str(graph(DATA + CONV, Options(probe=probe)).blobs["conv"].shape) == "64x8x30x30"

@@ -65,6 +65,29 @@ def test_going_on(solver: Path, state: list[str], monkeypatch: pytest.MonkeyPatc
     assert [e["iteration"] for e in entries if e["kind"] == "train"] == [0, 5, 10, 15, 20]
 
 
+def test_auto_passes_a_damaged_snapshot_over(solver: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one before takes its place; where none can be read the run does not begin anew over them."""
+    netdef("train", solver)
+    out = solver.parent / "out"
+    for name in ("snap_iter_20.solverstate", "snap_iter_15.caffemodel"):
+        (out / name).write_bytes((out / name).read_bytes()[:99])
+    said = netdef("train", solver, "--resume", "auto")
+    assert f"Going on at iteration 10 from {out}/snap_iter_10.solverstate" in said
+    assert re.findall(r"warning\[(ND\d+)\]: \S*(snap_iter_\w+\.\w+)", said) == [
+        ("ND0808", "snap_iter_20.solverstate"),
+        ("ND0808", "snap_iter_15.caffemodel"),
+    ]
+    for path in out.glob("*.solverstate"):
+        path.write_bytes(b"junk")
+    assert codes("train", solver, "--resume", "auto") == ["ND0602"]
+
+
+def test_auto_without_a_snapshot_begins(solver: Path) -> None:
+    said = netdef("train", solver, "--resume", "auto")
+    assert "Going on" not in said
+    assert said.splitlines()[-1] == "Optimization Done."
+
+
 def test_weights_in_caffes_spelling_and_scores(solver: Path, tmp_path: Path) -> None:
     netdef("train", solver, "--iterations", "5")
     weights = tmp_path / "out" / "snap_iter_5.caffemodel"
@@ -193,6 +216,29 @@ def test_ctrl_c_takes_a_snapshot_and_says_how_to_go_on(solver: Path) -> None:
     state = last.rsplit(" ", 1)[1]
     assert Path(state).exists()
     assert f"_iter_{last.split()[3].rstrip('.')}." in state
+
+
+def test_sigterm_takes_a_snapshot_and_says_that_the_run_is_not_complete(solver: Path) -> None:
+    """However often it comes: a scheduler sends it to every process of a job, and these pass it on."""
+    with start(solver, "--iterations", "1000000") as process:
+        until(process, "Iteration 10, loss")
+        for _ in range(3):
+            process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err == ""
+    last = out.splitlines()[-1]
+    assert last.startswith("Stopped at iteration ")
+    assert Path(last.rsplit(" ", 1)[1]).exists()
+
+
+def test_sigterm_may_do_nothing(solver: Path) -> None:
+    with start(solver, "--iterations", "60", "--sigterm_effect", "none") as process:
+        until(process, "Iteration 10, loss")
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.splitlines()[-1] == "Optimization Done."
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")

@@ -154,6 +154,25 @@ def test_defaults_are_caffes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "prefix"),
+    [
+        ("", "dir/s"),
+        ('snapshot_prefix: "out/net"', "out/net"),
+        ('snapshot_prefix: "here"', "here/s"),
+        ('snapshot_prefix: "later/"', "later/s"),
+    ],
+    ids=["none", "plain", "a folder", "a folder to be made"],
+)
+def test_snapshot_prefix(written: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder gets the solver's name in it (Caffe: UpgradeSnapshotPrefixProperty)."""
+    monkeypatch.chdir(tmp_path)
+    Path("here").mkdir()
+    config, _ = decode(GOOD + written)
+    assert config is not None
+    assert config.snapshot_prefix == prefix
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("SGD", "SGD"),

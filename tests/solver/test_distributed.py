@@ -182,11 +182,12 @@ def test_a_killed_process_ends_the_run_with_one_message(tmp_path: Path) -> None:
     assert "Going on at iteration" in train(tmp_path, "--processes", "2", "--resume", "auto", "--iterations", "1")
 
 
-def test_ctrl_c_stops_all_with_one_snapshot(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)], ids=["ctrl_c", "sigterm"])
+def test_a_signal_stops_all_with_one_snapshot(tmp_path: Path, number: int, code: int) -> None:
     process = started(tmp_path)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, said = process.communicate(timeout=120)
-    assert (process.returncode, said) == (0, "")
+    assert (process.returncode, said) == (code, "")
     assert out.splitlines()[-1].startswith("Stopped at iteration ")
 
 

@@ -74,7 +74,7 @@ def test_disk_full_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def full(handle: int) -> None:
         calls.append(handle)
-        if 6 < len(calls) < 9:  # a snapshot forces six writes to the disk: the second and third fail at the first
+        if 7 < len(calls) < 10:  # a snapshot forces seven writes to the disk: the second and third fail at the first
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(handle)
 

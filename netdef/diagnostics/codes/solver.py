@@ -257,6 +257,13 @@ It is missing, damaged, or of another snapshot. Training goes on from weights an
 right, but not bit for bit what an uninterrupted run gives.""",
     ),
     Page(
+        "ND0808",
+        "a damaged snapshot is passed over",
+        """\
+`--resume auto` goes on from the newest snapshot whose files can be read. Those of this one cannot, or one is not there;
+the message says which, and why. The snapshot before it takes its place, and the iterations since are trained again.""",
+    ),
+    Page(
         "ND0810",
         "a process of the run is gone",
         """\
