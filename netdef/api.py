@@ -68,19 +68,21 @@ def build(
     net: Graph,
     weights: PathLike | Sequence[PathLike] = (),
     *,
+    strict: bool = False,
     device: torch.device | str = "cpu",
     seed: int | None = None,
 ) -> fx.GraphModule:
     """Build the torch module of a graph, with weights from files (matched by layer name) over those of the fillers.
 
     The module takes one keyword argument for each of the net's inputs and returns a dict of its outputs. `seed` makes
-    the fillers repeatable.
+    the fillers repeatable. With `strict` net and files must have the same layers.
 
     Raises:
         NetdefError: there is no such device, a layer cannot be built, or weights do not fit.
     """
     module = build_module(net, rng=np.random.default_rng(seed), device=demanded(device))
-    report = match(net_layers(net), [read_weights(file) for file in _files(weights)], shared=shared_blobs(net))
+    files = [read_weights(file) for file in _files(weights)]
+    report = match(net_layers(net), files, strict=strict, shared=shared_blobs(net))
     load_arrays(module, net, report.arrays)
     return module
 
@@ -90,6 +92,7 @@ def export_onnx(
     path: PathLike,
     weights: PathLike | Sequence[PathLike] = (),
     *,
+    strict: bool = False,
     opset: int | None = None,
     dynamic_batch: bool = True,
     dynamic_size: bool = False,
@@ -99,6 +102,7 @@ def export_onnx(
 
     The net is brought into its deploy form: losses become predictions, labels and metrics go. The batch axis is free,
     or the net's own with `dynamic_batch=False`; with `dynamic_size` height and width of the images are free too.
+    With `strict` the deployed net and the weight files must have the same layers.
 
     Raises:
         NetdefError: the net cannot be exported, or weights do not fit.
@@ -107,21 +111,25 @@ def export_onnx(
     from netdef.deploy import export  # brings onnx and its runtime, which training has no use for
 
     batch = None if dynamic_batch else net.inputs[0].shape[0]
-    return export(net, path, weights=_files(weights), opset=opset, batch=batch, any_size=dynamic_size, verify=verify)
+    files = _files(weights)
+    return export(
+        net, path, weights=files, strict=strict, opset=opset, batch=batch, any_size=dynamic_size, verify=verify
+    )
 
 
-def eject(net: Graph, path: PathLike, weights: PathLike | Sequence[PathLike] = ()) -> None:
+def eject(net: Graph, path: PathLike, weights: PathLike | Sequence[PathLike] = (), *, strict: bool = False) -> None:
     """Write a net as one PyTorch file that needs torch alone, and its weights, if there are any, beside it.
 
     The file's `Net` computes what `build` does, bit for bit, and has the same ``state_dict``; the weights go to the
     same name with the extension .safetensors. A net of phase TEST is brought into its deploy form first.
+    With `strict` the net that is written and the weight files must have the same layers.
 
     Raises:
         NetdefError: a layer cannot stand in a file of its own, or weights do not fit.
     """
     from netdef.deploy.eject import eject as write  # brings onnx's runtime, which training has no use for
 
-    write(net, path, _files(weights))
+    write(net, path, _files(weights), strict=strict)
 
 
 def _files(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netdef.cli.export import progress, split
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import net_options, shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.cli.tables import print_table, table
 from netdef.data.probe import prober
@@ -25,6 +25,7 @@ _BACKENDS = ("torch", "onnx", "opencv", "reference")
 @click.command()
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@strict_option
 @click.option(
     "--backend",
     "backends",
@@ -40,6 +41,7 @@ _BACKENDS = ("torch", "onnx", "opencv", "reference")
 def command(
     net: str,
     weights: tuple[str, ...],
+    strict: bool,
     backends: tuple[str, ...],
     batch: int | None,
     phase: str | None,
@@ -60,7 +62,9 @@ def command(
     graph, messages = load_written(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
     chosen = backends or DEFAULT_BACKENDS
     with progress() as step:
-        found = bisect(graph, messages, split(weights), backends=chosen, batch=batch, seed=seed, step=step)
+        found = bisect(
+            graph, messages, split(weights), strict=strict, backends=chosen, batch=batch, seed=seed, step=step
+        )
     show(found.warnings)
     if format_ == "json":
         click.echo(json.dumps({"net": net, **found.as_json()}, indent=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from netdef.cli.export import load_graph, split
-from netdef.cli.options import shape_option, state_options
+from netdef.cli.options import shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.cli.writing import Writing
 from netdef.ir import Shape
@@ -14,6 +14,7 @@ from netdef.ir import Shape
 @click.command("eject", cls=Writing, beside=(".safetensors",))
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@strict_option
 @click.option("--output", "-o", required=True, help="The Python file to write.")
 @click.option("--fold", is_flag=True, help="BatchNorm and Scale into the layers around them; takes --weights.")
 @state_options
@@ -21,6 +22,7 @@ from netdef.ir import Shape
 def command(
     net: str,
     weights: tuple[str, ...],
+    strict: bool,
     output: str,
     fold: bool,
     phase: str | None,
@@ -40,7 +42,8 @@ def command(
         raise click.UsageError("--fold puts layers into weights: it takes --weights")
     from netdef.deploy.eject import eject
 
-    ejected = eject(load_graph(net, phase, level, stages, shapes), output, split(weights), fold=fold)
+    graph = load_graph(net, phase, level, stages, shapes)
+    ejected = eject(graph, output, split(weights), fold=fold, strict=strict)
     show(ejected.warnings)
     if ejected.removed:
         click.echo(f"left out: {', '.join(ejected.removed)}")

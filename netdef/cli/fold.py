@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from netdef.cli.export import listed, progress, split
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import net_options, shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.cli.writing import Writing
 from netdef.data.probe import prober
@@ -16,6 +16,7 @@ from netdef.ir import Shape
 @click.command("fold", cls=Writing)
 @click.argument("net")
 @click.option("--weights", "-w", multiple=True, required=True, help="Weight files: `a,b`, or repeated.")
+@strict_option
 @click.option("--output", "-o", nargs=2, required=True, metavar="PROTOTXT WEIGHTS", help="The two files to write.")
 @state_options
 @shape_option
@@ -23,6 +24,7 @@ from netdef.ir import Shape
 def command(
     net: str,
     weights: tuple[str, ...],
+    strict: bool,
     output: tuple[str, str],
     phase: str | None,
     level: int,
@@ -40,7 +42,14 @@ def command(
     graph, messages = load_written(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
     with progress() as step:
         report = fold_files(
-            graph, messages, split(weights), prototxt_path=output[0], weights_path=output[1], seed=seed, step=step
+            graph,
+            messages,
+            split(weights),
+            prototxt_path=output[0],
+            weights_path=output[1],
+            strict=strict,
+            seed=seed,
+            step=step,
         )
     show(report.warnings)
     before, after = report.layers

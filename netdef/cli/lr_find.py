@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from netdef.cli.gpus import gpu_number
+from netdef.cli.options import strict_option
 from netdef.cli.report import show
 from netdef.cli.train import split
 from netdef.report.canvas import picture_format
@@ -24,6 +25,7 @@ _RATE = click.FloatRange(0, min_open=True)
 @click.option("--to", "high", type=_RATE, default=1.0, show_default=True, help="The last rate.")
 @click.option("--iterations", type=click.IntRange(10), default=100, show_default=True, help="How many.")
 @click.option("--weights", multiple=True, help="Weights to begin from: a file, or several with commas.")
+@strict_option
 @click.option("--gpu", help="The number of a GPU. Default: what the solver says.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Draw the curve: a .png, .svg or .pdf file.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -33,6 +35,7 @@ def command(
     high: float,
     iterations: int,
     weights: tuple[str, ...],
+    strict: bool,
     gpu: str | None,
     output: str | None,
     form: str,
@@ -51,7 +54,9 @@ def command(
     start = split(weights) or None
     device = gpu_number(gpu)
     tell = _progress if form == "text" else lambda iteration, rate, loss: None
-    test = range_test(config, low=low, high=high, iterations=iterations, weights=start, device=device, tell=tell)
+    test = range_test(
+        config, low=low, high=high, iterations=iterations, weights=start, strict=strict, device=device, tell=tell
+    )
     if sys.stdout.isatty() and form == "text":
         click.echo("\r\033[K", nl=False)
     click.echo(json.dumps(test.as_json(), indent=2) if form == "json" else "\n".join(_lines(test)))

@@ -41,7 +41,10 @@ COMMANDS = {
 """Every command and what `netdef --help` says of it; each is `command` in the file of its name (`-` being `_`)."""
 
 RUNS_NETS = frozenset(
-    {"train", "test", "time", "check", "summary", "draw", "export", "verify", "bisect", "predict", "features", "eject"}
+    {
+        *("train", "test", "time", "lr-find", "gradcheck", "check", "summary", "draw", "export", "verify", "bisect"),
+        *("predict", "features", "eject", "fold", "deploy-net"),
+    }
 )
 """The commands that take `--allow-python`."""
 

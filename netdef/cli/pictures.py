@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import net_options, shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.data.faults import BadData, as_error, reported
 from netdef.data.probe import prober
@@ -39,6 +39,7 @@ class Asked:
         net: a prototxt or an ONNX file.
         images: files, folders, ``-``.
         weights: weight files, already split.
+        strict: whether net and files must have the same layers.
         phase, level, stages, shapes: which net of the prototxt.
         mean, scale, channel_order, resize: what differs from the net's own `transform_param`; None where nothing does.
         batch: images that go through the net together.
@@ -48,6 +49,7 @@ class Asked:
     net: str
     images: tuple[str, ...]
     weights: tuple[str, ...]
+    strict: bool
     phase: str | None
     level: int
     stages: tuple[str, ...]
@@ -99,6 +101,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("net", type=click.Path(readable=False)),
     click.argument("images", nargs=-1, required=True),
     click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins."),
+    strict_option,
     click.option("--mean", metavar="V[,V,V]|FILE", help="Values in the net's order of channels, .binaryproto or .npy."),
     click.option("--scale", type=float, help="Factor after the mean is subtracted."),
     click.option(
@@ -131,15 +134,15 @@ def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -
         with reported():
             recipe = _recipe(asked, recipe_of(graph, Path(asked.net).parent), crops)
         graph = _load(asked, (*_missing_sizes(graph, recipe), *asked.shapes))
-        runner = open_net(graph, asked.weights, blobs, asked.backend or "onnx")
+        runner = open_net(graph, asked.weights, blobs, asked.backend or "onnx", strict=asked.strict)
     show(runner.warnings)
     with reported():
         return runner, Preparation(recipe, runner.sizes)
 
 
 def _refuse_net_options(asked: Asked) -> None:
-    if asked.weights:
-        raise click.UsageError("an ONNX file has its weights in itself; --weights goes with a prototxt")
+    if asked.weights or asked.strict:
+        raise click.UsageError("an ONNX file has its weights in itself; --weights and --strict go with a prototxt")
     if asked.backend == "torch":
         raise click.UsageError("torch cannot run an ONNX file; --backend torch goes with a prototxt")
 

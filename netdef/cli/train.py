@@ -78,7 +78,10 @@ def command(
     start, extra = split(weights) or None, split(stages)
     if overfit is not None:
         show(warnings)
-        learn_by_heart(config, overfit, iterations, weights=start, device=gpu_number(gpu), level=level, stages=extra)
+        device = gpu_number(gpu)
+        learn_by_heart(
+            config, overfit, iterations, weights=start, strict=strict, device=device, level=level, stages=extra
+        )
         return
     if (count := num_processes(gpu, processes)) > 1:
         raise click.exceptions.Exit(launch(count, sys.argv[1:]))

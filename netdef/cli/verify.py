@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from netdef.cli.export import load_graph, print_proof, progress, split
-from netdef.cli.options import shape_option, state_options
+from netdef.cli.options import shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
@@ -21,6 +21,7 @@ Shapes = tuple[tuple[str, Shape], ...]
 @click.argument("model")
 @click.argument("net", required=False)
 @click.option("--weights", "-w", multiple=True, help="Weight files of NET: `a,b`, or repeated.")
+@strict_option
 @state_options
 @shape_option
 @click.option("--reference", is_flag=True, help="Use onnx's reference evaluator in the place of ONNX Runtime.")
@@ -30,6 +31,7 @@ def command(
     model: str,
     net: str | None,
     weights: tuple[str, ...],
+    strict: bool,
     phase: str | None,
     level: int,
     stages: tuple[str, ...],
@@ -57,7 +59,7 @@ def command(
         made_from = (load(net, shapes), split(weights)) if net else _origin(model, shapes, load)
         if made_from:
             graph, files = made_from
-            proof = replay(model, graph, weights=files, reference=reference, seed=seed, step=step)
+            proof = replay(model, graph, weights=files, strict=strict, reference=reference, seed=seed, step=step)
         else:
             proof = examine(read_model(model), dict(shapes), seed=seed, step=step)
     if format_ == "json":

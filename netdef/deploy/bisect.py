@@ -86,6 +86,7 @@ def bisect(
     messages: Messages,
     weights: Sequence[PathLike] = (),
     *,
+    strict: bool = False,
     backends: Sequence[str] = DEFAULT_BACKENDS,
     batch: int | None = None,
     seed: int = 0,
@@ -97,6 +98,7 @@ def bisect(
         net: the graph, of phase TEST as a rule.
         messages: the messages of its layers, from which the prototxt for OpenCV is made.
         weights: weight files; random values without any.
+        strict: refuse weights unless the deployed net and the files have the same layers.
         backends: keys of `TITLES`; the others are compared with the first.
         batch: rows of the input; 1, or the net's own where a layer insists on it, if None.
         seed: of the random input and of the fillers.
@@ -109,7 +111,7 @@ def bisect(
     graph = deploy(net)
     rows = batch or _rows(graph)
     feed = trial(graph, sizes(graph, rows), rows, seed)
-    module, found = torch_twin(graph, weights, seed)
+    module, found = torch_twin(graph, weights, seed, strict=strict)
     values: dict[str, Values] = {}
     warnings = [*found]
     for name in dict.fromkeys(backends):

@@ -40,11 +40,14 @@ class Ejected:
     warnings: tuple[Diagnostic, ...]
 
 
-def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold: bool = False) -> Ejected:
+def eject(
+    net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold: bool = False, strict: bool = False
+) -> Ejected:
     """Write the source to `path`, and the weights, named as in its ``state_dict``, to the same with .safetensors.
 
     A net of phase TEST is brought into its deploy form, and with `fold` its BatchNorm, Scale and Bias layers go into
     those around them (which takes weights); one of phase TRAIN stays as it is, with its losses.
+    With `strict` the net that is written and the files must have the same layers.
 
     Raises:
         NetdefError: no layer is there (ND0906), one cannot stand alone (ND0902, ND0930), weights do not fit (ND06xx).
@@ -57,7 +60,7 @@ def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold:
     if not weights:
         _write(target, write_source(graph))
         return Ejected(target, None, left_out, ())
-    module, warnings = _loaded(graph, weights)
+    module, warnings = _loaded(graph, weights, strict)
     if fold:
         folded = folded_and_proven(graph, module)
         graph, module = folded.graph, folded.module
@@ -75,9 +78,10 @@ def _write(target: Path, text: str) -> None:
         raise RunError([error("ND0914", f"{target} cannot be written: {fault.strerror or fault}")]) from fault
 
 
-def _loaded(graph: Graph, weights: Sequence[PathLike]) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
+def _loaded(graph: Graph, weights: Sequence[PathLike], strict: bool) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
     module = build_module(graph, outputs=[*graph.blobs])
-    report = match(net_layers(graph), [read_weights(file) for file in weights], shared=shared_blobs(graph))
+    files = [read_weights(file) for file in weights]
+    report = match(net_layers(graph), files, strict=strict, shared=shared_blobs(graph))
     load_arrays(module, graph, report.arrays)
     return module, (*report.warnings, *_missing(report.left))
 

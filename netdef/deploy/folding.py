@@ -50,10 +50,13 @@ def fold_files(
     *,
     prototxt_path: PathLike,
     weights_path: PathLike,
+    strict: bool = False,
     seed: int = 0,
     step: Step = silent,
 ) -> FoldReport:
     """Write a net's deploy form and its weights with BatchNorm, Scale and Bias folded.
+
+    With `strict` the deployed net and the files must have the same layers.
 
     Raises:
         NetdefError: the net or its weights are wrong (ND03xx, ND06xx, ND0902).
@@ -61,7 +64,7 @@ def fold_files(
     """
     graph = deploy(net)
     step("reading weights")
-    module, warnings = torch_twin(graph, weights, seed)
+    module, warnings = torch_twin(graph, weights, seed, strict=strict)
     step("folding and comparing")
     found = folded_and_proven(graph, module, seed)
     step("saving")

@@ -27,6 +27,7 @@ def replay(
     net: Graph,
     *,
     weights: Sequence[PathLike] = (),
+    strict: bool = False,
     reference: bool = False,
     seed: int = 0,
     step: Step = silent,
@@ -35,6 +36,7 @@ def replay(
 
     Every blob is compared that the net names and some node of the model writes, so a model of another tool will do if
     its inputs and outputs bear the net's names. What `--preprocess` and `--top-k` put around a net is left out.
+    With `strict` the deployed net and the weight files must have the same layers.
 
     Raises:
         NetdefError: the file is no model (ND0910), or not one of this net (ND0911).
@@ -47,7 +49,7 @@ def replay(
     _require_same(model, sizes(graph, batch), graph)
     any_size = _any_size(model, graph)
     step("reading weights")
-    module, _ = torch_twin(graph, weights, seed)
+    module, _ = torch_twin(graph, weights, seed, strict=strict)
     return prove(graph, module, model, batch=batch, any_size=any_size, seed=seed, reference=reference, step=step)
 
 

@@ -84,9 +84,17 @@ def open_onnx(path: PathLike, blobs: Sequence[str] = ()) -> Runner:
         return _onnx_runner(open_session(model, gpu=True), str(path))
 
 
-def open_net(graph: Graph, weights: Sequence[PathLike], blobs: Sequence[str] = (), backend: Backend = "onnx") -> Runner:
+def open_net(
+    graph: Graph,
+    weights: Sequence[PathLike],
+    blobs: Sequence[str] = (),
+    backend: Backend = "onnx",
+    *,
+    strict: bool = False,
+) -> Runner:
     """A net in its deploy form; `blobs` are values to give in place of its outputs.
 
+    With `strict` it and the files must have the same layers.
     NetdefError: ND0952 it takes no images, ND0954 no such blob, ND06xx the weights, and as the back end has them.
     """
     net = _giving(deploy(graph), blobs)
@@ -94,7 +102,8 @@ def open_net(graph: Graph, weights: Sequence[PathLike], blobs: Sequence[str] = (
     wanted = [blob.id for blob in net.outputs]
     gpu = backend == "torch" and torch.cuda.is_available()
     module = build_module(net, outputs=wanted, rng=np.random.default_rng(0), device="cuda" if gpu else "cpu")
-    report = match(net_layers(net), [read_weights(file) for file in weights], shared=shared_blobs(net))
+    files = [read_weights(file) for file in weights]
+    report = match(net_layers(net), files, strict=strict, shared=shared_blobs(net))
     load_arrays(module, net, report.arrays)
     warnings = (*report.warnings, *_random(net, weights, report.left))
     batch = _batch(net)

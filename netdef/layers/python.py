@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
+from netdef.diagnostics import Span
 from netdef.ir import UNKNOWN, Filler, ParamSpec, Phase, Shape
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, at_least, layer
 from netdef.layers.block import Block
@@ -28,6 +29,20 @@ class Host(Protocol):
 
     def is_module(self, layer: Python) -> bool:
         """Whether the class is a torch module, and not one of Caffe's protocol; raises Mismatch (ND0483)."""
+
+    def made(
+        self,
+        layer: Python,
+        make: Callable[[], object],
+        span: Span | None,
+        tops: tuple[tuple[int, ...], ...],
+        live: bool,
+    ) -> object:
+        """The module that `make` gives. Its faults will be told at `span`.
+
+        It must give `tops` these shapes, but for the number of rows, unless it is `live`: run by itself between blobs
+        that scripts may change. Raises RunError (ND0483, ND0484) for what the class raises.
+        """
 
 
 _host: ContextVar[Host | None] = ContextVar("_host", default=None)
@@ -51,7 +66,7 @@ class Python(Layer):
     `python_param { module: "losses" layer: "Focal" param_str: "{gamma: 2}" }` is the class `Focal` of `losses.py`.
     A torch module is made with `param_str` (without an argument where there is none), called with the bottoms, and
     gives a tensor for each top; its parameters are the layer's. A class of Caffe's protocol derives from
-    `netdef.pycaffe.Layer`; it works on the CPU.
+    `netdef.pycaffe.Layer`; it works on the CPU. Where it works in place, top and bottom are one blob to it.
 
     Without consent nothing is imported: shapes stay unknown, and the net cannot be built. Source: Caffe's
     python_layer.hpp and _caffe.cpp.
@@ -59,11 +74,13 @@ class Python(Layer):
 
     num_bottoms: ClassVar[Arity] = at_least(0)
     num_tops: ClassVar[Arity] = at_least(0)
+    in_place: ClassVar[bool] = True
     module: str
     layer: str
     param_str: str
     phase: Phase
     count: int
+    over: tuple[int, ...] = ()
     host: Host | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -77,7 +94,9 @@ class Python(Layer):
         host = _host.get()
         if host is None:
             p.warn("ND0485", f"{m.module}.{m.layer} was not looked into: {NEEDS_CONSENT}", "module", help=HOW_TO_ALLOW)
-        return cls(m.module, m.layer, m.param_str, block.phase, block.num_tops, host)
+        names = zip(block.message.bottom, block.message.top, strict=False)
+        over = tuple(index for index, (bottom, top) in enumerate(names) if bottom == top)
+        return cls(m.module, m.layer, m.param_str, block.phase, block.num_tops, over, host)
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """What the class makes of the bottoms; unknown without consent, or where a size is unknown."""
@@ -108,7 +127,8 @@ class Python(Layer):
             made = g.module(f"{self.module}.{self.layer}", (self.param_str,) if self.param_str else (), {}, bottoms)
         else:
             arguments = (self.module, self.layer, self.param_str, self.phase, self.count)
-            made = g.netdef.PythonLayer(*arguments, tuple(b.shape.sizes for b in bottoms))(*bottoms)
+            sizes = tuple(b.shape.sizes for b in bottoms)
+            made = g.netdef.PythonLayer(*arguments, sizes, self.over)(*bottoms)
         return (made,) if self.count == 1 else tuple(g.item(made, i) for i in range(self.count))
 
     def _is_module(self, host: Host) -> bool:

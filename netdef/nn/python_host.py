@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from netdef.diagnostics import Span
 from netdef.layers.base import Mismatch
 from netdef.layers.python import Python
-from netdef.nn.python_layer import LayerBlob, Sizes, find_class, set_up, what_happened
+from netdef.nn.python_faults import Guard, tensors_of, what_happened
+from netdef.nn.python_layer import LayerBlob, Sizes, find_class, set_up
+from netdef.nn.python_watch import watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,19 @@ class PythonHost:
         """Whether the class is a torch module, and not one of Caffe's protocol."""
         return issubclass(find_class(layer.module, layer.layer), nn.Module)
 
+    def made(
+        self, layer: Python, make: Callable[[], object], span: Span | None, tops: tuple[Sizes, ...], live: bool
+    ) -> object:
+        """The module that `make` gives, watched."""
+        guard = Guard(layer.module, layer.layer, span, tops, live)
+        with guard.running():
+            module = make()
+        assert isinstance(module, nn.Module)
+        watch(module, guard)
+        return module
+
     def _look(self, layer: Python, bottoms: tuple[Sizes, ...]) -> Seen:
-        key = (layer.module, layer.layer, layer.param_str, layer.phase, layer.count, bottoms)
+        key = (layer.module, layer.layer, layer.param_str, layer.phase, layer.count, layer.over, bottoms)
         if key not in self._seen:
             kind = find_class(layer.module, layer.layer)
             look = _look_at_module if issubclass(kind, nn.Module) else _look_at_layer
@@ -53,22 +68,22 @@ class PythonHost:
             except Mismatch:
                 raise
             except Exception as fault:
-                raise Mismatch(what_happened(layer.describe(), fault), code="ND0484") from fault
+                raise Mismatch(what_happened(layer.module, layer.layer, fault), code="ND0484") from fault
         return self._seen[key]
 
 
 def _look_at_layer(kind: type[Any], layer: Python, bottoms: tuple[Sizes, ...]) -> Seen:
     zeros = [LayerBlob(np.zeros(sizes, np.float32)) for sizes in bottoms]
-    made, tops = set_up(kind, layer.param_str, layer.phase, zeros, layer.count)
+    made, tops = set_up(kind, layer.param_str, layer.phase, zeros, layer.count, layer.over)
     return Seen(tuple(top.shape for top in tops), tuple((f"blob{i}", blob.shape) for i, blob in enumerate(made.blobs)))
 
 
 def _look_at_module(kind: type[nn.Module], layer: Python, bottoms: tuple[Sizes, ...]) -> Seen:
     with torch.random.fork_rng(), torch.no_grad():
         module = kind(*((layer.param_str,) if layer.param_str else ())).train(layer.phase == "TRAIN")
-        found = module(*(torch.zeros(sizes) for sizes in bottoms))
+        zeros = [torch.zeros(sizes) for sizes in bottoms]
+        tops = tensors_of(module(*zeros), layer.describe(), zeros)
     params = tuple((name, tuple(param.shape)) for name, param in module.named_parameters())
-    tops = (found,) if isinstance(found, Tensor) else tuple(found)
     if len(tops) != layer.count:
         raise Mismatch(f"{layer.describe()} gives {len(tops)} tensors for {layer.count} tops", code="ND0483")
     return Seen(tuple(tuple(top.shape) for top in tops), params)

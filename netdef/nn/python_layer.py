@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from math import prod
 from typing import Any, cast
@@ -17,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Phase
 from netdef.layers.base import Mismatch
 from netdef.nn.four_axes import FourAxes
+from netdef.nn.python_faults import Guard, described
 from netdef.schema.suggest import nearest
 
 Array = NDArray[Any]
@@ -103,8 +102,10 @@ class PythonLayer(nn.Module):
     `reshape` and `forward` are called at each forward, `backward` at each backward that reaches it; its parameters
     are `blob0`, `blob1`, … Source: Caffe's python_layer.hpp.
 
-    Raises:
-        RunError: ND0484, the user's code raised an exception.
+    Made, it raises what the user's code does; running, a RunError (ND0484) that tells of it.
+
+    Attributes:
+        guard: what tells of faults of the user's code.
     """
 
     def __init__(
@@ -115,15 +116,16 @@ class PythonLayer(nn.Module):
         phase: Phase,
         num_tops: int,
         bottoms: Sequence[Sequence[int | None]],
+        over: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.place, self.num_tops = f"{module}.{layer}", num_tops
+        self.num_tops, self.over = num_tops, tuple(over)
+        self.guard = Guard(module, layer)
         zeros = [LayerBlob(np.zeros([size or 1 for size in sizes], np.float32)) for sizes in bottoms]
-        with running(self.place):
-            self.layer, self.last = set_up(find_class(module, layer), param_str, phase, zeros, num_tops)
+        self.layer, self.last = set_up(find_class(module, layer), param_str, phase, zeros, num_tops, over)
         for index, blob in enumerate(self.layer.blobs):
             self.register_parameter(f"blob{index}", nn.Parameter(torch.from_numpy(blob.data)))
-        self.register_buffer("_device", torch.empty(0), persistent=False)
+        self.register_buffer("_like", torch.empty(0), persistent=False)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator, unused-ignore]
     def forward(self, *bottoms: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -134,17 +136,32 @@ class PythonLayer(nn.Module):
 
     def run(self, bottom: list[LayerBlob], params: Sequence[Tensor]) -> list[LayerBlob]:
         """The tops of one forward, which begin as the last ones ended: some layers shape them in `setup` alone."""
-        dtype = bottom[0].data.dtype if bottom else np.dtype(np.float32)
-        top = self.last = [LayerBlob(blob.data.astype(dtype)) for blob in self.last]
+        dtype = bottom[0].data.dtype if bottom else _on_cpu(cast(Tensor, self._like)).dtype
+        before = [LayerBlob(blob.data.astype(dtype)) for blob in self.last]
+        top = self.last = [bottom[i] if i in self.over else blob for i, blob in enumerate(before)]
         self.layer.blobs[:] = [_blob(param) for param in params]
-        with running(self.place):
+        with self.guard.running():
             self.layer.reshape(bottom, top)
             self.layer.forward(bottom, top)
+        self.guard.demand([blob.shape for blob in top])
         return top
+
+    def settle(self, tensors: Sequence[Tensor], bottom: Sequence[LayerBlob], before: Sequence[Array]) -> None:
+        """See to what the user's code wrote into its bottoms: it stays between live blobs, and is an error elsewhere.
+
+        Elsewhere other layers have computed with the values that it overwrote, and gradients are to be made of them.
+        """
+        for index, (tensor, blob, old) in enumerate(zip(tensors, bottom, before, strict=True)):
+            if index in self.over or np.array_equal(blob.data, old, equal_nan=True):
+                continue
+            if not self.guard.live:
+                help = "let the blob be its top as well, then it works in place; or write into a copy"
+                raise self.guard.failure(f"{self.guard.name} wrote into the data of its bottom {index}", help=help)
+            tensor.data.copy_(torch.from_numpy(blob.data))
 
     def extra_repr(self) -> str:
         """The class."""
-        return self.place
+        return self.guard.name
 
 
 class _Run(torch.autograd.Function):
@@ -152,9 +169,13 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, module: PythonLayer, num_bottoms: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        device = tensors[0].device if tensors else cast(Tensor, module._device).device
+        device = tensors[0].device if tensors else cast(Tensor, module._like).device
         bottom = [_blob(tensor) for tensor in tensors[:num_bottoms]]
+        before = [blob.data.copy() for blob in bottom]
+        for index in module.over:
+            bottom[index] = LayerBlob(before[index])
         top = module.run(bottom, tensors[num_bottoms:])
+        module.settle(tensors[:num_bottoms], bottom, before)
         ctx.module, ctx.bottom, ctx.top, ctx.device = module, bottom, top, device
         return tuple(torch.from_numpy(np.ascontiguousarray(blob.data)).to(device) for blob in top)
 
@@ -162,11 +183,11 @@ class _Run(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         layer, wanted = ctx.module.layer, ctx.needs_input_grad[2:]
-        for blob, gradient in zip(ctx.top, gradients, strict=True):
-            blob.diff[...] = gradient.detach().cpu().numpy()
         for blob in (*ctx.bottom, *layer.blobs):
             blob.diff[...] = 0
-        with running(ctx.module.place):
+        for blob, gradient in zip(ctx.top, gradients, strict=True):
+            blob.diff[...] = _on_cpu(gradient)
+        with ctx.module.guard.running():
             layer.backward(ctx.top, list(wanted[: len(ctx.bottom)]), ctx.bottom)
         blobs = (*ctx.bottom, *layer.blobs)
         pairs = zip(blobs, wanted, strict=True)
@@ -184,10 +205,8 @@ def find_class(module: str, name: str) -> type[Any]:
     try:
         home = import_module(module)
     except Exception as fault:
-        of_caffe = isinstance(fault, ImportError) and fault.name == "caffe"
-        help = "write `import netdef.pycaffe as caffe` in it" if of_caffe else "set PYTHONPATH to its folder"
-        message = f'the module "{module}" cannot be imported: {type(fault).__name__}: {fault}'
-        raise Mismatch(message, code="ND0483", help=help) from fault
+        message = f'the module "{module}" cannot be imported: {described(fault)}{_raised_at(fault)}'
+        raise Mismatch(message, code="ND0483", help=_how_to_import(module, fault)) from fault
     found = getattr(home, name, None)
     if not isinstance(found, type):
         near = nearest(name, [key for key, value in vars(home).items() if isinstance(value, type)])
@@ -199,36 +218,42 @@ def find_class(module: str, name: str) -> type[Any]:
     return found
 
 
+def _raised_at(fault: Exception) -> str:
+    """The line of a user's module that ended its import; nothing where none was reached."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith("<frozen") and frame.filename != __file__]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+
+def _how_to_import(module: str, fault: Exception) -> str:
+    if isinstance(fault, SyntaxError):
+        return "a module of Python 2's time has to be brought to Python 3"
+    if isinstance(fault, ImportError) and fault.name == "caffe":
+        return "write `import netdef.pycaffe as caffe` in it"
+    if isinstance(fault, ModuleNotFoundError) and fault.name in (module, module.partition(".")[0]):
+        return "set PYTHONPATH to its folder"
+    return ""
+
+
 def set_up(
-    kind: type[Any], param_str: str, phase: Phase, bottom: list[LayerBlob], num_tops: int
+    kind: type[Any], param_str: str, phase: Phase, bottom: list[LayerBlob], num_tops: int, over: Sequence[int] = ()
 ) -> tuple[Layer, list[LayerBlob]]:
-    """An instance of the user's class after `setup` and `reshape`, and its tops."""
+    """An instance of the user's class after `setup` and `reshape`, and its tops; those at `over` are the bottoms."""
     layer = kind()
     layer.param_str = layer.param_str_ = param_str  # the second is pycaffe's name of 2014
     layer.phase = 0 if phase == "TRAIN" else 1
     layer.blobs = LayerBlobs()
-    top = [LayerBlob(np.zeros((), np.float32)) for _ in range(num_tops)]
+    top = [bottom[i] if i in over else LayerBlob(np.zeros((), np.float32)) for i in range(num_tops)]
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     return cast(Layer, layer), top
 
 
-@contextmanager
-def running(place: str) -> Iterator[None]:
-    """Turn whatever the user's code raises in the block into a RunError that tells its line."""
-    try:
-        yield
-    except (NetdefError, Mismatch):
-        raise
-    except Exception as fault:
-        raise RunError([error("ND0484", what_happened(place, fault))]) from fault
-
-
-def what_happened(place: str, fault: Exception) -> str:
-    """An exception of the user's code, with the line that raised it."""
-    frame = traceback.extract_tb(fault.__traceback__)[-1]
-    return f"{place} raised {type(fault).__name__}: {fault} ({frame.filename}:{frame.lineno}, in {frame.name})"
-
-
 def _blob(tensor: Tensor) -> LayerBlob:
-    return LayerBlob(tensor.detach().cpu().contiguous().numpy())
+    """A tensor as a user's layer sees it. Numpy has no bfloat16: what autocast made smaller is float32 again."""
+    return LayerBlob(_on_cpu(tensor))
+
+
+def _on_cpu(tensor: Tensor) -> Array:
+    values = tensor.detach().cpu().contiguous()
+    return (values if values.dtype == torch.float64 else values.float()).numpy()

@@ -49,7 +49,7 @@ class Core:
         """Make everything; `seed` is that of the net's data, `rng` fills the parameters."""
         self.graph: Graph = plan.graph
         self.device = mode.device()
-        self.module = build_module(self.graph, rng=rng or mode.rng(), device=self.device)
+        self.module = build_module(self.graph, rng=rng or mode.rng(), device=self.device, live=True)
         self.sources = Sources(self.graph, plan.folder, seed)
         by_id = self._make_blobs()
         self.blobs: OrderedDict[str, Blob] = OrderedDict(

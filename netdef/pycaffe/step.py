@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,7 @@ from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Node, Phase, Shape
 from netdef.layers import Layer, Mismatch, Unsupported
 from netdef.layers.record import Call, TorchRecorder, Value
+from netdef.nn.python_watch import blamed
 from netdef.pycaffe.blob import Blob, ParamBlob, Sizes
 from netdef.pycaffe.needs import Need
 from netdef.targets.torch.build import resolve
@@ -102,7 +104,8 @@ class Step:
         pairs = [(value, diff) for value, diff in zip(values, diffs, strict=True) if value.requires_grad]
         learning = [param for param in self.params if param.learns]
         wanted = [leaf for leaf in leaves if leaf.requires_grad] + [param.tensor for param in learning]
-        grads = _gradients(pairs, wanted)
+        with self._blaming():
+            grads = _gradients(pairs, wanted)
         flowing = [index for index, leaf in enumerate(leaves) if leaf.requires_grad]
         for index, grad in zip(flowing, grads, strict=False):
             key = self.node.bottoms[index].id
@@ -110,6 +113,17 @@ class Step:
             written.add(key)
         for param, grad in zip(learning, grads[len(flowing) :], strict=True):
             param.accumulate(grad)
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """Tell of what the gradients of a user's own module raise."""
+        try:
+            yield
+        except Exception as fault:
+            known = blamed(self.module, fault) if self.module else None
+            if known is None:
+                raise
+            raise known from fault
 
     def _last_forward(self) -> tuple[list[Tensor], list[Tensor]]:
         """The bottoms and tops that forward kept."""

@@ -154,7 +154,7 @@ class Solver:
             self.snapshot()
         if self.stopped:
             return
-        with self.run.random.active():
+        with self.run.random.active(), reported(self.run.train):
             if self._due(self.config.display):
                 self._show_last()
             if self._due(self.config.test_interval):

@@ -102,6 +102,7 @@ def _loss_help(graph: Graph) -> str:
 
 
 def batch_size(graph: Graph) -> int:
-    """Rows of the first blob that a source brings in; 1 where unknown."""
-    shapes = (blob.shape for blob in graph.inputs if blob.shape.ranked and blob.shape.rank)
+    """Rows of the first blob that a source, or else a Python layer, brings in; 1 where unknown."""
+    made = (blob for node in graph.nodes if node.type == "Python" and not node.bottoms for blob in node.tops)
+    shapes = (blob.shape for blob in (*graph.inputs, *made) if blob.shape.ranked and blob.shape.rank)
     return next((shape[0] or 1 for shape in shapes), 1)

@@ -49,6 +49,7 @@ def overfit(
     *,
     iterations: int = MOST_ITERATIONS,
     weights: Sequence[str | os.PathLike[str]] | None = None,
+    strict: bool = False,
     device: int | str | None = None,
     level: int | None = None,
     stages: Sequence[str] = (),
@@ -58,7 +59,7 @@ def overfit(
 
     The images are taken once, as the data layer transforms them; where a batch has room for more they repeat. An image
     is known when its largest score is its label's, Dropout being off. `tell` gets iteration, loss and share known.
-    Nothing is written.
+    Nothing is written. With `strict` net and weights must have the same layers.
 
     Raises:
         NetdefError: ND0730, the net has no loss that compares scores with labels, or its data are not rows.
@@ -66,7 +67,7 @@ def overfit(
     """
     policy = Policy("fixed", config.policy.base_lr, max_iter=iterations)
     quiet = replace(probing(config, policy), display=0)
-    with Solver(quiet, weights=weights, device=device, level=level, stages=stages) as solver:
+    with Solver(quiet, weights=weights, strict=strict, device=device, level=level, stages=stages) as solver:
         handful = Handful.take(solver, num_images)
         exam = _Exam(solver, handful)
         first = None
@@ -96,9 +97,12 @@ class Handful(Feed):
         """Take the first rows from a solver's training net, which gets nothing else from now on.
 
         Raises:
-            NetdefError: ND0730, the inputs of the net have different numbers of rows.
+            NetdefError: ND0730, the inputs of the net have different numbers of rows, or are made by a Python layer.
         """
         train = solver.run.train
+        made = next((node for node in train.graph.nodes if node.type == "Python" and not node.bottoms), None)
+        if made is not None:
+            raise _unfit(f'"{made.name}" makes its data in Python, new ones each time')
         batches = [train.feed.next()]
         sizes = {tensor.shape[0] if tensor.ndim else 0 for tensor in batches[0].values()}
         batch = sizes.pop()

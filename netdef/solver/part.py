@@ -84,7 +84,7 @@ def build_train(graph: Graph, config: SolverConfig, style: Style, random: Random
 def _build_part(graph: Graph, config: SolverConfig, style: Style, random: Randomness) -> PartNet:
     """The training net with this process's rows of each batch; `graph` is the net as it is written."""
     team = random.team
-    _check(graph)
+    _check(graph, config)
     shard = Shard(team.rank, team.world)
     if config.batch == "PER_DEVICE":
         own, whole = graph, rebatch(graph, lambda rows: rows * team.world)
@@ -103,9 +103,13 @@ def _read(terms: tuple[Term, ...]) -> list[str]:
     return [*(term.blob for term in terms), *label_blobs(terms)]
 
 
-def _check(graph: Graph) -> None:
-    """A batch is shared out along axis 0, which is time for recurrent layers."""
+def _check(graph: Graph, config: SolverConfig) -> None:
+    """A batch is shared out along axis 0, which is time for recurrent layers; what Python makes comes whole."""
     for node in graph.nodes:
+        if node.type == "Python" and not node.bottoms and config.batch != "PER_DEVICE":
+            message = f'the Python layer "{node.id}" makes whole batches, of which no process can take a part'
+            help = "train it in one process, or say `batch: PER_DEVICE`: then each process makes a batch of its own"
+            raise NetdefError([error("ND0721", message, span=node.places.layer, help=help)])
         if node.type in ("LSTM", "RNN"):
             message = f'{node.type} "{node.id}" keeps its batch on axis 1; several processes share out axis 0'
             help = "train it in one process"

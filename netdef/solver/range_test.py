@@ -74,6 +74,7 @@ def range_test(
     high: float,
     iterations: int,
     weights: Sequence[str | os.PathLike[str]] | None = None,
+    strict: bool = False,
     device: int | str | None = None,
     tell: Tell = lambda iteration, rate, loss: None,
 ) -> RangeTest:
@@ -81,13 +82,15 @@ def range_test(
 
     The net begins as a run would, from its fillers or `weights`; nothing is written, so that what is on the disk stays
     as it is. The test ends early where the loss runs away. Source: Smith 2017, Cyclical Learning Rates, section 3.3.
+    With `strict` net and weights must have the same layers.
 
     Raises:
         NetdefError: with every error in the solver and its nets.
         RunError: ND0832, the loss ran away at once, or never fell.
     """
     watch = _Watch(tell)
-    with Solver(_probing(config, low, high, iterations), weights=weights, device=device, observers=[watch]) as solver:
+    probing = _probing(config, low, high, iterations)
+    with Solver(probing, weights=weights, strict=strict, device=device, observers=[watch]) as solver:
         watch.solver = solver
         try:
             solver.step(iterations)

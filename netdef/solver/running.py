@@ -14,6 +14,7 @@ from netdef.data.reader import ONE, WHOLE, Shard, Turns
 from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph
 from netdef.nn.loss import LabelError
+from netdef.nn.python_watch import blamed
 from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
@@ -153,15 +154,19 @@ def reported(net: RunningNet) -> Iterator[None]:
     except LabelError as fault:
         help = "give the last layer more outputs, or mend the labels"
         raise NetdefError([error("ND0512", f'the net "{net.graph.name}": {fault}', help=help)]) from fault
-    except RuntimeError as fault:
-        known = _explained(net, fault)
+    except NetdefError:
+        raise
+    except Exception as fault:
+        known = _explained(net, fault) or blamed(net.module, fault)
         if known is None:
             raise
         raise known from fault
 
 
-def _explained(net: RunningNet, fault: RuntimeError) -> NetdefError | None:
-    """What a user can do about torch's error; None where it is a bug."""
+def _explained(net: RunningNet, fault: Exception) -> NetdefError | None:
+    """What a user can do about torch's error; None where it is a bug, or that of a layer of the user's own."""
+    if not isinstance(fault, RuntimeError):
+        return None
     text = str(fault)
     if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in text:
         return out_of_memory(net.graph, net.style.device, fault)

@@ -194,6 +194,9 @@ def _warnings(files: Sequence[Weights], matched: Collection[str], names: Collect
 
 
 def _strictly(report: MatchReport, files: Sequence[Weights]) -> Iterator[Diagnostic]:
+    if report.left and not files:
+        yield error("ND0612", f"no weights are given for {_some(report.left)}", help="name the files by --weights")
+        return
     paths = ", ".join(file.path for file in files)
     for name in report.skipped:
         yield error("ND0612", f'{paths}: layer "{name}" is in the file and not in the net')

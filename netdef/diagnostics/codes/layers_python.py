@@ -42,6 +42,8 @@ the bottoms and giving a tensor for each top, or a class with pycaffe's methods,
         def forward(self, x):
             return 2 * x
 
+The tensors that a module gives are of float32 like its bottoms, and on their device.
+
 Modules are looked for on Python's path (PYTHONPATH) and in the working folder. A file written for pycaffe needs one
 line changed: `import netdef.pycaffe as caffe`.
 """,
@@ -52,6 +54,11 @@ line changed: `import netdef.pycaffe as caffe`.
         """
 The user's class raised an exception; the message tells it and the line. To find the shapes of the tops the class is
 run once with zeros: `setup` and `reshape`, or the module's `forward`.
+
+The same code stands for a top whose height, say, is another than that of the first run: the net was made for those
+sizes, and only the number of rows may change. Where images have sizes of their own, train by a script with
+`netdef.pycaffe`'s solvers, which fit every layer to every batch, as Caffe does. It also stands for a layer that wrote
+into a bottom's `data`, with which others compute: let the layer work in place (top and bottom of one name), or copy.
 """,
     ),
     Page(

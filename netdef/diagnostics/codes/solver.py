@@ -200,7 +200,8 @@ whole batch has no meaning then:
     reshape_param { shape { dim: 64 dim: 800 } }    # only for 64 rows
     reshape_param { shape { dim: 0 dim: -1 } }      # for any number of rows
 
-Recurrent layers keep time on axis 0 and the batch on axis 1; train them in one process.""",
+Recurrent layers keep time on axis 0 and the batch on axis 1; train them in one process. A Python layer without bottoms
+makes whole batches by itself: with `batch: PER_DEVICE` each process makes one of its own, as in Caffe.""",
     ),
     Page(
         "ND0801",

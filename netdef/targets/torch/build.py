@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from netdef.ir import Graph, Node, Param
 from netdef.ir.fill import fill
+from netdef.layers.python import Python
 from netdef.layers.record import Call, Value
 from netdef.targets.fuse import fuse
 from netdef.targets.record import Recording, record
@@ -30,6 +31,7 @@ def build_module(
     with_loss: bool = False,
     rng: np.random.Generator | None = None,
     device: torch.device | str = "cpu",
+    live: bool = False,
 ) -> fx.GraphModule:
     """Build the module that computes a graph.
 
@@ -39,6 +41,7 @@ def build_module(
         with_loss: return ``(outputs, loss)``, the loss being Σ loss_weight * sum(top); else the outputs alone.
         rng: where the fillers draw from; a fresh one if None.
         device: where the parameters live.
+        live: layers are run one by one, between blobs that scripts may change: Python layers may change sizes.
 
     Returns:
         A module that takes one keyword argument for each input (`module.meta["inputs"]` maps blob ids to argument
@@ -51,7 +54,7 @@ def build_module(
     recording = record(graph)
     names = module_names(graph)
     root = nn.Module()
-    for name, child in _children(graph, recording, names):
+    for name, child in _children(graph, recording, names, live):
         root.add_module(name, child)
     _fill(graph, root, names, rng or np.random.default_rng(), torch.device(device))
     wanted = [blob.id for blob in graph.outputs] if outputs is None else list(outputs)
@@ -94,14 +97,24 @@ def _attribute(node: Node, param: Param) -> str:
     return specs[[p.id for p in node.params].index(param.id)].name
 
 
-def _children(graph: Graph, recording: Recording, names: dict[str, str]) -> Iterator[tuple[str, nn.Module]]:
+def _children(graph: Graph, recording: Recording, names: dict[str, str], live: bool) -> Iterator[tuple[str, nn.Module]]:
     """A submodule for each node that has parameters or records a module."""
     constructed = {call.owner: call for call in recording.calls if call.kind == "module"}
     for node in graph.nodes:
-        if node.id in constructed:
+        if isinstance(node.layer, Python):
+            yield names[node.id], _watched(constructed[node.id], node, node.layer, live)
+        elif node.id in constructed:
             yield names[node.id], _construct(constructed[node.id])
         elif node.params:
             yield names[node.id], nn.Module()
+
+
+def _watched(call: Call, node: Node, layer: Python, live: bool) -> nn.Module:
+    """A user's module, whose faults are told with the layer's place."""
+    assert layer.host is not None, "without consent nothing is recorded"
+    known = all(blob.shape.known for blob in node.tops)
+    tops = tuple(blob.shape.known_sizes() for blob in node.tops) if known else ()
+    return cast(nn.Module, layer.host.made(layer, partial(_construct, call), node.places.layer, tops, live))
 
 
 def _construct(call: Call) -> nn.Module:
@@ -190,8 +203,7 @@ def _lower(value: Any, made: dict[str, fx.Node]) -> Any:
     return value
 
 
-@cache
 def resolve(target: str) -> Any:
-    """The function or class behind a dotted name."""
+    """The function or class behind a dotted name; of a user's module that was loaded again, the new one."""
     module, _, name = target.rpartition(".")
     return getattr(import_module(module), name)
