@@ -17,6 +17,7 @@ from netdef.deploy import runtime
 from netdef.deploy.around import NOTHING_AROUND, Around, dress
 from netdef.deploy.origin import origin_props
 from netdef.deploy.report import NO_PROOF, ExportReport, Proof
+from netdef.deploy.twin import in_torch
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.graph.deploy import deploy, removed
@@ -80,7 +81,7 @@ def export(
     arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     _require_finite(arrays)
     step("writing the graph")
-    written = fold_graph(graph, arrays) if fold else Folded(graph, arrays, ())
+    written = fold_graph(graph, arrays, evaluate=in_torch) if fold else Folded(graph, arrays, ())
     model = emit(written.graph, written.arrays, opset=opset, batch=batch, any_size=any_size)
     proof = NO_PROOF
     if verify:

@@ -1,6 +1,7 @@
 """Floor 6: from the graph to an ONNX model. Nothing here runs a model; `netdef.deploy` does."""
 
-from netdef.targets.onnx.batch import batch_of, grown, growth_of, image_inputs, sizes
+from netdef.graph.batch import batch_of
+from netdef.targets.onnx.batch import grown, growth_of, image_inputs, sizes
 from netdef.targets.onnx.emit import emit, netdef_version
 from netdef.targets.onnx.names import value_names
 from netdef.targets.onnx.opset import DEFAULT_OPSET, OLDEST_OPSET, newest_known
