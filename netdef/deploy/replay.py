@@ -27,7 +27,7 @@ def replay(
     net: Graph,
     *,
     weights: Sequence[PathLike] = (),
-    reference: bool = False,
+    reference: bool | None = None,
     seed: int = 0,
     step: Step = silent,
 ) -> Proof:
