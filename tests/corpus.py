@@ -97,7 +97,7 @@ def _sized(graph: Graph) -> bool:
 
 def _lower(journey: Journey) -> None:
     """Build the net in torch and emit it as ONNX, without weights: what shapes and rules alone can show."""
-    from netdef.targets.onnx import DEFAULT_OPSET, emit
+    from netdef.targets.onnx import COMMON_OPSET, emit
     from netdef.targets.torch import build_module
 
     try:
@@ -106,7 +106,7 @@ def _lower(journey: Journey) -> None:
         journey.passed.append("built")
         for graph in journey.graphs:
             net = deploy(graph)
-            emit(net, {id: _zeros(p.spec.shape.known_sizes()) for id, p in net.params.items()}, opset=DEFAULT_OPSET)
+            emit(net, {id: _zeros(p.spec.shape.known_sizes()) for id, p in net.params.items()}, opset=COMMON_OPSET)
         journey.passed.append("exported")
     except NetdefError as failure:
         journey.diagnostics = failure.diagnostics

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from netdef.cli.around import AskedAround, around_of, around_options
-from netdef.cli.options import net_options, shape_option, state_options, strict_option
+from netdef.cli.options import net_options, reference_option, shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.cli.writing import Writing
 from netdef.data.probe import prober
@@ -52,7 +52,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 @click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
 @strict_option
 @click.option("--output", "-o", required=True, help="The ONNX file to write.")
-@click.option("--opset", type=int, help="Version of ONNX's operator set.")
+@click.option("--opset", type=int, help="Version of ONNX's operator set; the newest that is right.")
 @click.option("--batch", type=BatchType(), help="Fix the batch size; `dynamic`, the default, leaves it free.")
 @click.option(
     "--spatial",
@@ -65,7 +65,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 @around_options
 @click.option("--fold/--no-fold", default=True, help="BatchNorm and Scale into the layers around them; on by default.")
 @click.option("--verify/--no-verify", default=True, help="Compare every blob with torch's; on by default.")
-@click.option("--reference", is_flag=True, help="Verify with onnx's reference evaluator in the place of ONNX Runtime.")
+@reference_option
 @click.option("--seed", default=0, help="Seed of the random input.", show_default=True)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Output.")
 def command(
@@ -83,7 +83,7 @@ def command(
     asked: AskedAround,
     fold: bool,
     verify: bool,
-    reference: bool,
+    reference: bool | None,
     seed: int,
     format_: str,
 ) -> None:
@@ -165,6 +165,11 @@ def print_proof(proof: Proof) -> None:
     if proof.image_sizes:
         sizes += ", images of " + " and ".join(f"{height}x{width}" for height, width in proof.image_sizes)
     click.echo(f"{shown}; {sides} at batch size {sizes}; relative to a blob's largest value")
+    if proof.second_largest:
+        worst_of = f'{proof.second_largest.max_rel:.2e} at blob "{proof.second_largest.name}"'
+        click.echo(f"onnx's own evaluator agrees with {proof.expected} too, the largest relative error is {worst_of}")
+    elif proof.second_left_out:
+        click.echo(f"not compared with onnx's own evaluator: {proof.second_left_out}")
     if noisy := sum(blob.rounding > 0 and blob.max_rel > TOLERANCE for blob in proof.blobs):
         click.echo(f"{noisy} of them above {TOLERANCE:g}: there {proof.expected}'s own rounding is about as large")
 

@@ -34,8 +34,9 @@ def command(
 ) -> None:
     """Write NET, as it is deployed, and its weights in fewer layers that compute the same.
 
-    BatchNorm, Scale and Bias go into the convolutions and inner products around them; Dropout and other layers that
-    do nothing in a deployed net go. Both nets are run on random input and every blob that is left compared.
+    BatchNorm, Scale and Bias go into the convolutions and inner products around them; what no input decides is
+    computed; Dropout and other layers that do nothing in a deployed net go. Both nets are run on random input and every
+    blob that is left compared.
     """
     from netdef.deploy.folding import fold_files
 

@@ -47,6 +47,13 @@ def shape_option(function: _F) -> _F:
 strict_option = click.option("--strict", is_flag=True, help="Refuse weights unless net and files have the same layers.")
 
 
+reference_option = click.option(
+    "--reference/--no-reference",
+    default=None,
+    help="Prove it with onnx's reference evaluator too; by default where that takes some seconds at most.",
+)
+
+
 def net_options(
     phase: str | None,
     level: int,

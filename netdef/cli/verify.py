@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from netdef.cli.export import load_graph, print_proof, progress, split
-from netdef.cli.options import shape_option, state_options, strict_option
+from netdef.cli.options import reference_option, shape_option, state_options, strict_option
 from netdef.cli.report import show
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
@@ -24,7 +24,7 @@ Shapes = tuple[tuple[str, Shape], ...]
 @strict_option
 @state_options
 @shape_option
-@click.option("--reference", is_flag=True, help="Use onnx's reference evaluator in the place of ONNX Runtime.")
+@reference_option
 @click.option("--seed", default=0, help="Seed of the random input.", show_default=True)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Output.")
 def command(
@@ -36,7 +36,7 @@ def command(
     level: int,
     stages: tuple[str, ...],
     shapes: Shapes,
-    reference: bool,
+    reference: bool | None,
     seed: int,
     format_: str,
 ) -> None:

@@ -26,7 +26,7 @@ from netdef.graph.deploy import deploy
 from netdef.graph.prototxt import prototxt
 from netdef.graph.write import Messages
 from netdef.ir import Graph, Node
-from netdef.targets.onnx import DEFAULT_OPSET, batch_of, emit, sizes, value_names
+from netdef.targets.onnx import COMMON_OPSET, batch_of, emit, sizes, value_names
 from netdef.targets.torch import layer_blobs, tensors
 from netdef.weights import LayerWeights, write_weights
 
@@ -155,7 +155,7 @@ def _emitted(graph: Graph, module: fx.GraphModule, feed: Values, start: Callable
     """Every blob of the net's ONNX model, by blob id."""
     arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     batch = next(array.shape[axis] for id, array in feed.items() for axis in [batch_of(graph).axes.get(id, 0)])
-    model = emit(graph, arrays, opset=DEFAULT_OPSET, batch=batch)
+    model = emit(graph, arrays, opset=COMMON_OPSET, batch=batch)
     names = value_names(graph)
     inner = {id: names[id] for id in graph.blobs if id not in feed}
     with runtime.exposing(model, [*inner.values()]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from netdef.deploy import runtime
 from netdef.deploy.around import NOTHING_AROUND, Around, dress
 from netdef.deploy.origin import origin_props
 from netdef.deploy.report import NO_PROOF, ExportReport, Proof
+from netdef.deploy.twin import in_torch
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.graph import demand_layers
@@ -24,8 +25,8 @@ from netdef.graph.deploy import deploy, removed
 from netdef.graph.fold import Folded
 from netdef.graph.fold import fold as fold_graph
 from netdef.ir import Graph
-from netdef.targets.onnx import DEFAULT_OPSET, emit, netdef_version, save, sizes
-from netdef.targets.onnx.opset import require
+from netdef.targets.onnx import emit, netdef_version, save, sizes
+from netdef.targets.onnx.opset import choices, definitions, require
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
 from netdef.weights import match, read_weights
 
@@ -44,7 +45,7 @@ def export(
     any_size: bool = False,
     fold: bool = True,
     verify: bool = True,
-    reference: bool = False,
+    reference: bool | None = None,
     around: Around = NOTHING_AROUND,
     seed: int = 0,
     step: Step = silent,
@@ -57,13 +58,13 @@ def export(
         net: the graph, of phase TEST as a rule.
         path: the file to write. Nothing is left there unless the proof succeeds.
         weights: weight files, the later ones win; random values by the fillers without any.
-        opset: version of ONNX's operator set; `DEFAULT_OPSET` if None.
+        opset: version of ONNX's operator set; if None, the newest in which ONNX Runtime computes what torch does.
         strict: refuse weights unless the deployed net and the files have the same layers.
         batch: fixes the batch size; None leaves it free.
         any_size: leaves height and width of the images free.
         fold: whether BatchNorm, Scale and Bias go into the layers around them; the proof is against the net as it was.
         verify: whether to run the proof.
-        reference: let onnx's reference evaluator stand in for ONNX Runtime.
+        reference: whether onnx's reference evaluator proves it too; None where that takes some seconds at most.
         around: what to put around the net: preparation of images, choice of the best classes, labels.
         seed: of the random input, and of the fillers.
         step: is told what is going on.
@@ -73,7 +74,8 @@ def export(
             ND06xx).
         RunError: the proof failed (ND0907-ND0909), or the file cannot be written (ND0914).
     """
-    opset = require(DEFAULT_OPSET if opset is None else opset, runtime.newest_runnable())
+    newest = runtime.newest_runnable()
+    opsets = [*choices(newest)] if opset is None else [require(opset, newest)]
     graph = deploy(net)
     sizes(graph, batch, any_size=any_size)  # tells of unknown sizes before anything needs them
     step("reading weights")
@@ -81,11 +83,17 @@ def export(
     arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     _require_finite(arrays)
     step("writing the graph")
-    written = fold_graph(graph, arrays) if fold else Folded(graph, arrays, ())
-    model = emit(written.graph, written.arrays, opset=opset, batch=batch, any_size=any_size)
-    proof = NO_PROOF
-    if verify:
-        proof = prove(graph, module, model, batch=batch, any_size=any_size, seed=seed, reference=reference, step=step)
+    written = fold_graph(graph, arrays, evaluate=in_torch) if fold else Folded(graph, arrays, ())
+
+    def written_in(opset: int) -> onnx.ModelProto:
+        return emit(written.graph, written.arrays, opset=opset, batch=batch, any_size=any_size)
+
+    def proven(model: onnx.ModelProto) -> Proof:
+        if not verify:
+            return NO_PROOF
+        return prove(graph, module, model, batch=batch, any_size=any_size, seed=seed, reference=reference, step=step)
+
+    opset, model, proof = _first_right(opsets, written_in, proven)
     dressed = None
     if around:
         step("putting the rest around it")
@@ -108,6 +116,28 @@ def export(
         warnings=warnings,
         pixel_error=dressed.levels if dressed else None,
     )
+
+
+_OF_THE_MODEL = frozenset({"ND0907", "ND0908", "ND0909"})
+"""What another operator set may do better."""
+
+
+def _first_right(
+    opsets: Sequence[int], written_in: Callable[[int], onnx.ModelProto], proven: Callable[[onnx.ModelProto], Proof]
+) -> tuple[int, onnx.ModelProto, Proof]:
+    """The first operator set in which the model proves right; the first one's refusal where none is."""
+    refused: dict[frozenset[tuple[str, int]], RunError] = {}
+    for opset in opsets:
+        model = written_in(opset)
+        if definitions(model) in refused:
+            continue
+        try:
+            return opset, model, proven(model)
+        except RunError as refusal:
+            if refusal.diagnostics[0].code not in _OF_THE_MODEL:
+                raise
+            refused[definitions(model)] = refusal
+    raise next(iter(refused.values()))
 
 
 def torch_twin(
@@ -179,6 +209,8 @@ def _metadata(graph: Graph, weights: Sequence[PathLike], proof: Proof) -> dict[s
         if proof.image_sizes:
             props["netdef.verified_image_sizes"] = ",".join(f"{height}x{width}" for height, width in proof.image_sizes)
         props["netdef.largest_relative_error"] = f"{proof.largest.max_rel:.3e}"
+    if proof.second_largest:
+        props["netdef.largest_relative_error_of_onnx_evaluator"] = f"{proof.second_largest.max_rel:.3e}"
     return dict(sorted(props.items()))
 
 

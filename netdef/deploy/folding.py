@@ -6,21 +6,21 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import fx
 
 from netdef.deploy.export import torch_twin
 from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError
+from netdef.deploy.twin import in_torch, loaded
 from netdef.deploy.verify import Step, allowed, compare, run_torch, silent, with_rounding
 from netdef.diagnostics import Diagnostic, RunError, error
 from netdef.files import write_atomic
 from netdef.graph.deploy import deploy
-from netdef.graph.fold import Folded, fold
+from netdef.graph.fold import fold
 from netdef.graph.prototxt import prototxt
 from netdef.graph.write import Messages
 from netdef.ir import Graph
-from netdef.targets.torch import build_module, layer_blobs, tensors
+from netdef.targets.torch import layer_blobs, tensors
 from netdef.weights import LayerWeights, write_weights
 
 PathLike = str | os.PathLike[str]
@@ -89,8 +89,9 @@ def folded_and_proven(graph: Graph, module: fx.GraphModule, seed: int = 0) -> Fo
     Raises:
         RunError: they part (ND0931).
     """
-    folded = fold(graph, {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()})
-    twin = _twin(folded)
+    arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
+    folded = fold(graph, arrays, evaluate=in_torch)
+    twin = loaded(folded.graph, folded.arrays)
     feed = trial(graph, {blob.id: blob.shape for blob in graph.inputs}, 1, seed)
     before, after = run_torch(module, feed), run_torch(twin, feed)
     errors = with_rounding(module, [feed], tuple(compare(folded.graph, before, after)))
@@ -99,14 +100,6 @@ def folded_and_proven(graph: Graph, module: fx.GraphModule, seed: int = 0) -> Fo
         message = f'the folded net parts from the net at blob "{far[0].name}": relative error {far[0].max_rel:.3g}'
         raise RunError([error("ND0931", message, help="nothing was written")])
     return FoldedModule(folded.graph, twin, folded.removed, max(errors, key=lambda blob: blob.max_rel))
-
-
-def _twin(folded: Folded) -> fx.GraphModule:
-    module = build_module(folded.graph, outputs=[*folded.graph.blobs])
-    with torch.no_grad():
-        for id, tensor in tensors(module, folded.graph).items():
-            tensor.copy_(torch.from_numpy(folded.arrays[id]))
-    return module
 
 
 def _layers(twin: fx.GraphModule, graph: Graph) -> Iterator[LayerWeights]:

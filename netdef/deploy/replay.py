@@ -28,7 +28,7 @@ def replay(
     *,
     weights: Sequence[PathLike] = (),
     strict: bool = False,
-    reference: bool = False,
+    reference: bool | None = None,
     seed: int = 0,
     step: Step = silent,
 ) -> Proof:

@@ -41,6 +41,8 @@ class Proof:
         oracle: what ran the model.
         expected: what it was compared with.
         image_sizes: heights and widths it was run with, where they are free.
+        second: the error of the same blobs in onnx's reference evaluator, at the first batch size.
+        second_left_out: why the evaluator was not asked; empty where it was.
     """
 
     blobs: tuple[BlobError, ...]
@@ -48,15 +50,26 @@ class Proof:
     oracle: str
     expected: str = "torch"
     image_sizes: tuple[tuple[int, int], ...] = ()
+    second: tuple[BlobError, ...] = ()
+    second_left_out: str = ""
 
     @property
     def largest(self) -> BlobError | None:
         """The blob with the largest relative error; None if nothing was compared."""
-        return max(self.blobs, key=lambda blob: blob.max_rel, default=None)
+        return _largest(self.blobs)
+
+    @property
+    def second_largest(self) -> BlobError | None:
+        """The same of the evaluator."""
+        return _largest(self.second)
 
     def as_json(self) -> dict[str, Any]:
         """The proof as plain values, the largest relative error in front."""
         return {"largest_relative_error": self.largest.max_rel if self.largest else None, **asdict(self)}
+
+
+def _largest(blobs: tuple[BlobError, ...]) -> BlobError | None:
+    return max(blobs, key=lambda blob: blob.max_rel, default=None)
 
 
 NO_PROOF = Proof((), (), "")

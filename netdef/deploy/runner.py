@@ -20,7 +20,7 @@ from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.graph.deploy import deploy
 from netdef.ir import Blob, Graph
 from netdef.schema.suggest import nearest
-from netdef.targets.onnx import DEFAULT_OPSET, batch_of, emit, sizes
+from netdef.targets.onnx import COMMON_OPSET, batch_of, emit, sizes
 from netdef.targets.onnx.camera import core
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
 from netdef.weights import match, read_weights
@@ -109,7 +109,7 @@ def open_net(
     batch = _batch(net)
     if backend == "onnx":
         arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, net).items()}
-        session = open_session(emit(net, arrays, opset=DEFAULT_OPSET, batch=batch), gpu=True)
+        session = open_session(emit(net, arrays, opset=COMMON_OPSET, batch=batch), gpu=True)
         return replace(_renamed(_onnx_runner(session, graph.name), net), warnings=warnings)
     engine = f"torch on {torch.cuda.get_device_name()}" if gpu else "torch on the CPU"
     (name,) = module.meta["inputs"].values()

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import onnx
 import onnxruntime  # type: ignore[import-untyped]
 from onnx import helper
-from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as faults  # type: ignore[import-untyped]
 
+from netdef.deploy.evaluator import evaluator
 from netdef.diagnostics import RunError, error
 from netdef.targets.onnx import EXTERNAL_DATA_LIMIT, OLDEST_OPSET, newest_known, save
 from netdef.targets.onnx.saving import tensor_bytes
@@ -104,17 +104,21 @@ def open_session(model: onnx.ModelProto | Path, *, optimise: bool = True, gpu: b
 
 
 def reference(model: onnx.ModelProto) -> Run:
-    """The same by onnx's reference evaluator: slow, in numpy, the definition of the operators turned to code.
+    """The same by onnx's reference evaluator: slow, in numpy, a second opinion.
 
-    It has faults of its own (in onnx 1.23 LRN and ConvTranspose with groups are wrong), so it is a second opinion.
+    Raises:
+        RunError: it does not know an operator, or (when called) cannot run it (ND0909).
     """
-    evaluator = ReferenceEvaluator(model)
     names = [output.name for output in model.graph.output]
+    try:
+        ready = evaluator(model)
+    except _REFERENCE_FAULTS as fault:
+        raise _refused("onnx's reference evaluator does not take the model", fault) from fault
 
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
         try:
             with np.errstate(all="ignore"):
-                return dict(zip(names, evaluator.run(names, dict(feeds)), strict=True))
+                return dict(zip(names, ready.run(names, dict(feeds)), strict=True))
         except _REFERENCE_FAULTS as fault:
             raise _refused("onnx's reference evaluator cannot run the model", fault) from fault
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -14,9 +14,11 @@ import onnx
 import torch
 
 from netdef.deploy import runtime
+from netdef.deploy.evaluator import WORK_LIMIT
 from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError, Proof
 from netdef.diagnostics import RunError, error
+from netdef.graph.batch import batch_of
 from netdef.ir import Graph, Shape
 from netdef.nn.recurrent import Recurrent
 from netdef.targets.onnx import grown, growth_of, image_inputs, sizes, value_names
@@ -29,6 +31,9 @@ Step = Callable[[str], None]
 
 TOLERANCE = 1e-4
 """The largest relative error let through: float32 sums in another order stay some ten times below it."""
+
+EVALUATOR = "onnx's evaluator"
+_DOUBT = "ONNX Runtime and torch agree; if that is enough, leave the evaluator out with `--no-reference`"
 
 _ROUNDINGS = 10.0
 """How many times torch's own rounding a blob may be off."""
@@ -53,13 +58,14 @@ def prove(
     batch_sizes: Sequence[int] = BATCH_SIZES,
     any_size: bool = False,
     seed: int = 0,
-    reference: bool = False,
+    reference: bool | None = None,
     step: Step = silent,
 ) -> Proof:
     """Run the model and the torch module on the same random input and compare every blob that both name.
 
     First the checker and strict shape inference must accept the model. Then ONNX Runtime runs it twice at each batch
-    size: with every inner blob as an output, and as it is (what the optimiser fuses is in the second alone).
+    size: with every inner blob as an output, and as it is (what the optimiser fuses is in the second alone). At last
+    onnx's reference evaluator runs it at the first batch size.
 
     Args:
         graph: the net in its deploy form.
@@ -69,7 +75,7 @@ def prove(
         batch_sizes: what to try where it has none.
         any_size: whether the size of the images is free; a second one is tried then.
         seed: of the random input.
-        reference: let onnx's reference evaluator stand in for ONNX Runtime.
+        reference: whether to ask onnx's evaluator too; None asks where that takes some seconds at most.
         step: is told what is going on.
 
     Raises:
@@ -78,9 +84,6 @@ def prove(
     """
     step("checking")
     check(model)
-    made = {name for node in model.graph.node for name in node.output}
-    names = value_names(graph)
-    shared = [id for id in graph.blobs if names[id] in made]
     shapes = sizes(graph, batch)
     tried = tuple(batch_sizes) if batch is None else (batch,)
     feeds = [trial(graph, shapes, size, seed + size) for size in tried]
@@ -89,22 +92,92 @@ def prove(
     runs = [*zip(feeds, expected, strict=True)]
     if any_size:
         runs.append(_larger(graph, module, tried[0], seed))
-    worst: dict[str, BlobError] = {}
-    for run in _runners(model, [names[id] for id in shared], reference):
-        for feed, blobs in runs:
-            step(f"running ONNX with {', '.join(f'{id} {Shape(array.shape)}' for id, array in feed.items())}")
-            tops = run({names[id]: array for id, array in feed.items()})
-            found = {id: tops[names[id]] for id in shared if names[id] in tops}
-            for new in compare(graph, blobs, found):
-                worst[new.name] = worse(worst.get(new.name), new)
-        del run  # before the next one is made
-    errors = tuple(worst[id] for id in shared if id in worst)
-    if _far(errors):
-        step("measuring what rounding alone does")
-        errors = with_rounding(module, feeds, errors)
+    compared = _Compared(graph, module, model, step)
+    errors = compared.errors("ONNX Runtime", _sessions, runs)
     require_close(errors)
-    oracle = "onnx reference evaluator" if reference else "ONNX Runtime"
-    return Proof(errors, tried, oracle, image_sizes=_planes(graph, runs) if any_size else ())
+    second, left_out = _second_opinion(compared, runs[:1], reference)
+    planes = _planes(graph, runs) if any_size else ()
+    return Proof(errors, tried, "ONNX Runtime", image_sizes=planes, second=second, second_left_out=left_out)
+
+
+Runs = Sequence[tuple[Mapping[str, Array], Mapping[str, Array]]]
+"""What to feed, and what torch makes of it."""
+
+Start = Callable[[onnx.ModelProto, Sequence[str]], Iterator[runtime.Run]]
+"""Makes a model ready to run, in one way after the other; given are the inner values to expose."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """The three of `prove`, and who is told what is going on."""
+
+    graph: Graph
+    module: torch.nn.Module
+    model: onnx.ModelProto
+    step: Step
+
+    def errors(self, title: str, start: Start, runs: Runs) -> tuple[BlobError, ...]:
+        """How far each blob is from torch's when a back end runs the model, the worst of all runs."""
+        made = {name for node in self.model.graph.node for name in node.output}
+        names = value_names(self.graph)
+        shared = [id for id in self.graph.blobs if names[id] in made]
+        worst: dict[str, BlobError] = {}
+        for run in start(self.model, [names[id] for id in shared]):
+            for feed, blobs in runs:
+                shapes = ", ".join(f"{id} {Shape(array.shape)}" for id, array in feed.items())
+                self.step(f"running {title} with {shapes}")
+                tops = run({names[id]: array for id, array in feed.items()})
+                found = {id: tops[names[id]] for id in shared if names[id] in tops}
+                for new in compare(self.graph, blobs, found):
+                    worst[new.name] = worse(worst.get(new.name), new)
+            del run  # before the next one is made
+        errors = tuple(worst[id] for id in shared if id in worst)
+        if not _far(errors):
+            return errors
+        self.step("measuring what rounding alone does")
+        return with_rounding(self.module, [feed for feed, _ in runs], errors)
+
+
+def _sessions(model: onnx.ModelProto, names: Sequence[str]) -> Iterator[runtime.Run]:
+    """One after the other, since each holds the weights: the model with inner values as outputs, and as it is."""
+    with runtime.exposing(model, names):
+        run = runtime.session(model)
+    yield run
+    del run
+    yield runtime.session(model)
+
+
+def _evaluators(model: onnx.ModelProto, names: Sequence[str]) -> Iterator[runtime.Run]:
+    with runtime.exposing(model, names):
+        run = runtime.reference(model)
+    yield run
+
+
+def _second_opinion(compared: _Compared, runs: Runs, asked: bool | None) -> tuple[tuple[BlobError, ...], str]:
+    """The errors of onnx's evaluator, or why there are none; what it cannot run counts only where it was asked for."""
+    left_out = "" if asked else _why_not(compared, runs[0][0], asked)
+    if left_out:
+        return (), left_out
+    try:
+        errors = compared.errors(EVALUATOR, _evaluators, runs)
+    except RunError as refusal:
+        if asked:
+            raise
+        return (), refusal.diagnostics[0].message
+    require_close(errors, found=EVALUATOR, help=_DOUBT)
+    return errors, ""
+
+
+def _why_not(compared: _Compared, feed: Mapping[str, Array], asked: bool | None) -> str:
+    """What speaks against asking the evaluator without being told to; nothing, mostly."""
+    if asked is False:
+        return "it was not asked"
+    batch = batch_of(compared.graph)
+    rows = next((feed[id].shape[axis] for id, axis in batch.axes.items()), 1)
+    work = (compared.graph.cost.multiply_adds or 0) / (batch.size or 1) * rows
+    if work > WORK_LIMIT:
+        return f"{work / 1e9:,.0f}e9 multiply-adds would take it long (--reference asks it)"
+    return "the model is too large for it" if tensor_bytes(compared.model) > STATIC_CHECK_LIMIT else ""
 
 
 def _larger(graph: Graph, module: torch.nn.Module, batch: int, seed: int) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -122,16 +195,6 @@ def _larger(graph: Graph, module: torch.nn.Module, batch: int, seed: int) -> tup
 def _planes(graph: Graph, runs: Sequence[tuple[Mapping[str, Array], object]]) -> tuple[tuple[int, int], ...]:
     id = image_inputs(graph)[0].id
     return tuple(dict.fromkeys((feed[id].shape[2], feed[id].shape[3]) for feed, _ in runs))
-
-
-def _runners(model: onnx.ModelProto, names: Sequence[str], reference: bool) -> Iterator[runtime.Run]:
-    """One after the other, since each holds the weights: the model with inner values as outputs, and as it is."""
-    with runtime.exposing(model, names):
-        run = runtime.reference(model) if reference else runtime.session(model)
-    yield run
-    del run
-    if not reference:
-        yield runtime.session(model)
 
 
 def check(model: onnx.ModelProto) -> None:
@@ -208,17 +271,23 @@ def allowed(blob: BlobError) -> float:
     return max(TOLERANCE, _ROUNDINGS * blob.rounding) if isfinite(blob.rounding) else TOLERANCE
 
 
-def require_close(errors: Sequence[BlobError], *, expected: str = "torch") -> None:
+def require_close(
+    errors: Sequence[BlobError],
+    *,
+    expected: str = "torch",
+    found: str = "ONNX Runtime",
+    help: str = "`netdef explain ND0908` tells what may be the reason",
+) -> None:
     """Raise RunError ND0908 at the first blob, in the order of the graph, that is further off than allowed."""
     far = _far(errors)
     if not far:
         return
     first = far[0]
     message = (
-        f'ONNX Runtime and {expected} part at blob "{first.name}" of layer "{first.layer}": relative error '
+        f'{found} and {expected} part at blob "{first.name}" of layer "{first.layer}": relative error '
         f"{first.max_rel:.3g}, allowed {allowed(first):.3g} ({len(far)} of {len(errors)} blobs are off)"
     )
-    raise RunError([error("ND0908", message, help="`netdef explain ND0908` tells what may be the reason")])
+    raise RunError([error("ND0908", message, help=help)])
 
 
 def _far(errors: Sequence[BlobError]) -> list[BlobError]:

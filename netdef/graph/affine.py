@@ -1,4 +1,4 @@
-"""What does a BatchNorm, Scale or Bias do to each channel, and which weights let another layer do it as well?
+"""What does a BatchNorm, Scale, Bias or Power do to each channel, and which weights let another layer do it as well?
 
 All in float64: the folded weights are rounded once, when the last layer is in them.
 """
@@ -44,12 +44,21 @@ def affine(node: Node, arrays: Arrays) -> Affine | None:
     held = [arrays[param.id].astype(np.float64) for param in node.params]
     if node.type == "BatchNorm":
         return _batch_norm(node, held)
+    if node.type == "Power":
+        return _power(node)
     if node.type in ("Scale", "Bias") and held[0].ndim <= 1:
         axis = canonical(cast(Any, node.layer).span.axis, node.bottoms[0].shape) if held[0].ndim else None
         scale = held[0] if node.type == "Scale" else np.ones_like(held[0])
         shift = held[-1] if node.type == "Bias" or len(held) == 2 else np.zeros_like(held[0])
         return Affine(scale, shift, axis)
     return None
+
+
+def _power(node: Node) -> Affine | None:
+    layer = cast(Any, node.layer)
+    if layer.power != 1 or layer.inner.scale == 0:
+        return None
+    return Affine(np.array(layer.inner.scale, np.float64), np.array(layer.inner.shift, np.float64), None)
 
 
 def _batch_norm(node: Node, held: list[Array]) -> Affine | None:
@@ -120,4 +129,4 @@ def _ahead_of_inner_product(node: Node, weight: Array, bias: Array, done: Affine
 
 def _laid_out(values: Array, behind: list[int], sizes: tuple[int, ...]) -> Array:
     """One value for each of a row that spans several axes, the channels being before the axes `behind`."""
-    return np.broadcast_to(values.reshape(*values.shape, *behind), sizes).ravel()
+    return np.broadcast_to(values.reshape((*values.shape, *behind)), sizes).ravel()

@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 from typing import Any
 
 from netdef.ir import Blob, Graph, Node
+from netdef.layers.axes import canonical
+
+
+def _flat_already(node: Any) -> bool:
+    x = node.bottoms[0].shape
+    return x.ranked and canonical(node.layer.axis, x) == canonical(node.layer.end_axis, x)
+
+
+def _keeps_sizes(node: Any) -> bool:
+    """Whether a Reshape gives every axis the size that it has, whatever the batch is."""
+    x, top = node.bottoms[0].shape, node.tops[0].shape
+    if not (x.ranked and top.ranked) or x.rank != top.rank:
+        return False
+    start = node.layer.axis if node.layer.axis >= 0 else x.rank + node.layer.axis + 1
+    kept = all(dim == 0 or (dim == x[axis] and axis) for axis, dim in enumerate(node.layer.dims, start) if dim != -1)
+    return kept and top == x
+
+
+def _pools_nothing(node: Any) -> bool:
+    """Whether each window of a Pooling is one value."""
+    if node.layer.windows is None or node.layer.mask:
+        return False
+    window = node.layer.windows.window
+    return {*window.kernel, *window.stride} == {1} and not any(window.pad)
+
 
 _IDENTITIES: dict[str, Callable[[Any], bool]] = {
     "Dropout": lambda node: True,
     "Split": lambda node: True,
     "Concat": lambda node: len(node.bottoms) == 1,
     "Slice": lambda node: len(node.tops) == 1,
+    "Tile": lambda node: node.layer.tiles == 1,
     "Power": lambda node: (node.layer.power, node.layer.inner.scale, node.layer.inner.shift) == (1, 1, 0),
+    "Flatten": _flat_already,
+    "Reshape": _keeps_sizes,
+    "Pooling": _pools_nothing,
 }
 """When a layer of a TEST net does nothing, by type; `Any`, because each layer has its own fields."""
 
 
 def bypass(graph: Graph, wanted: Iterable[str]) -> Graph:
-    """The graph of phase TEST without Dropout, Split, ``Power(1, 1, 0)``, and Concat and Slice of one.
+    """The graph of phase TEST without layers that do nothing.
 
-    The blobs whose ids are `wanted` stay. Of a bottom and a top that are one value now, the top's name stays in an
-    in-place chain or where it is wanted, the bottom's elsewhere.
+    These are Dropout, Split, ``Power(1, 1, 0)``, Concat and Slice of one, Tile of one, Flatten of what is flat, Reshape
+    to the sizes that are there, and Pooling of one value. The blobs whose ids are `wanted` stay. Of a bottom and a top
+    that are one value now, the top's name stays in an in-place chain or where it is wanted, the bottom's elsewhere.
     """
     kept = {*wanted, *(blob.id for blob in graph.inputs)}
     for node in graph.nodes:
         if node.type in _IDENTITIES and _IDENTITIES[node.type](node) and not any(node.loss_weights):
-            graph = _without(graph, node.id, kept)
+            graph = without(graph, node.id, kept)
     return graph
 
 
@@ -43,7 +73,8 @@ def rename(nodes: Iterable[Node], blobs: dict[str, Blob]) -> tuple[Node, ...]:
     )
 
 
-def _without(graph: Graph, id: str, kept: set[str]) -> Graph:
+def without(graph: Graph, id: str, kept: Set[str]) -> Graph:
+    """The graph without a node that hands its bottom on; as it is where both of its blobs must stay."""
     node = graph.layers[id]
     (bottom,) = node.bottoms
     others = tuple(other for other in graph.nodes if other is not node)

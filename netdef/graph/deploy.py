@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
+from netdef.graph.filled import constant, following
 from netdef.ir import Blob, Graph, Node, Places
 from netdef.layers import Layer, registry
 
@@ -29,7 +30,8 @@ def deploy(graph: Graph) -> Graph:
     Losses become their predictions (SoftmaxWithLoss a Softmax, SigmoidCrossEntropyLoss a Sigmoid, others the blob they
     judge); of several losses of one type on one label only the heaviest count, the others being aids of training.
     Accuracy and Silence go, then every layer and input that no output needs. Data layers become Inputs of the same
-    shape. A net without losses keeps its outputs; one whose only ends are metrics gives what they judge.
+    shape; what a DummyData with constant fillers holds beside them is part of the net, and stays. A net without losses
+    keeps its outputs; one whose only ends are metrics gives what they judge.
     """
     kept = tuple(node for node in graph.nodes if not _is_loss(node) and node.type not in SINKS)
     losses = tuple(_heaviest(node for node in graph.nodes if _is_loss(node)))
@@ -39,8 +41,8 @@ def deploy(graph: Graph) -> Graph:
     if not predictions and not outputs:
         predictions = [node.bottoms[0] for node in graph.nodes if node.type == "Accuracy"]
     wanted = _unique([*outputs, *predictions])
-    nodes = tuple(_inputs(_alive((*kept, *links), wanted), wanted))
-    inputs = tuple(blob for node in nodes if cast(Layer, node.layer).is_source for blob in node.tops)
+    nodes = following(tuple(_inputs(_alive((*kept, *links), wanted), wanted)))
+    inputs = tuple(blob for node in nodes if _is_source(node) for blob in node.tops)
     return replace(graph, nodes=nodes, inputs=inputs, outputs=tuple(wanted))
 
 
@@ -119,7 +121,7 @@ def _link(loss: Node, score: Blob, nodes: tuple[Node, ...], graph: Graph) -> Nod
         bottoms=(score,),
         tops=(Blob(top, top, score.shape),),
         loss_weights=(0.0,),
-        propagate=(False,),
+        propagate=(loss.propagate[loss.bottoms.index(score)],),
         places=Places(layer=loss.places.layer, type=loss.places.type),
     )
 
@@ -145,19 +147,31 @@ def _alive(nodes: tuple[Node, ...], wanted: list[Blob]) -> list[Node]:
 
 
 def _inputs(nodes: list[Node], wanted: list[Blob]) -> Iterator[Node]:
-    """The nodes, with every data layer as one Input for each of its tops that is read."""
+    """The nodes, with every data layer as one Input for each of its tops that is read, or as what it is filled with.
+
+    A net that reads nothing but constants is there to be timed: these stand for its data.
+    """
     read = {blob.id for node in nodes for blob in node.bottoms} | {blob.id for blob in wanted}
+    given = [(node, blob) for node in nodes for blob in node.tops if _is_source(node) and blob.id in read]
+    real = any(constant(node, blob) is None for node, blob in given)
     for node in nodes:
-        if not cast(Layer, node.layer).is_source:
+        if not _is_source(node):
             yield node
             continue
         for blob in node.tops:
             if blob.id in read:
-                yield _input(node, blob)
+                yield _standing_for(node, blob, (constant(node, blob) if real else None) or _input(blob))
 
 
-def _input(node: Node, blob: Blob) -> Node:
-    layer = registry()["Input"](shapes=(blob.shape,))  # type: ignore[call-arg]  # the class is found by name
+def _is_source(node: Node) -> bool:
+    return cast(Layer, node.layer).is_source
+
+
+def _input(blob: Blob) -> Layer:
+    return registry()["Input"](shapes=(blob.shape,))  # type: ignore[call-arg]  # the class is found by name
+
+
+def _standing_for(node: Node, blob: Blob, layer: Layer) -> Node:
     name = node.name if len(node.tops) == 1 else blob.name
     return replace(node, id=name, name=name, layer=layer, tops=(blob,), loss_weights=(0.0,))
 

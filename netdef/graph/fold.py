@@ -10,7 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from netdef.graph.affine import Affine, Array, Arrays, affine, ahead, behind
-from netdef.graph.bypass import bypass
+from netdef.graph.bypass import bypass, without
+from netdef.graph.constants import Evaluate, store_constants
 from netdef.ir import Graph, Node, Param, verify
 from netdef.layers import Layer
 
@@ -20,7 +21,7 @@ Step = Callable[[Node, Node], Node | None]
 Absorb = Callable[[Node, Array, Array, Affine], tuple[Array, Array] | None]
 
 _HOSTS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
-_AFFINES = frozenset({"BatchNorm", "Scale", "Bias"})
+_AFFINES = frozenset({"BatchNorm", "Scale", "Bias", "Power"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,13 @@ class Folded:
     removed: tuple[str, ...]
 
 
-def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = ()) -> Folded:
+def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = (), *, evaluate: Evaluate | None = None) -> Folded:
     """The same function in fewer layers, for a net of phase TEST (another one is returned as it is).
 
     BatchNorm with kept statistics, and Scale and Bias with parameters along one axis, go into the Convolution,
     Deconvolution or InnerProduct before them, or behind them where that is exact (no shift may meet padding); a
-    BatchNorm or Bias that finds none goes into a Scale next to it. Layers that do nothing go too (see `bypass`).
+    BatchNorm or Bias that finds none goes into a Scale next to it, and so does a Power that only multiplies and adds.
+    What no input decides is computed once (see `store_constants`); layers that do nothing go too (see `bypass`).
     Parameters that several layers share are left alone, and so are the graph's outputs and the blobs in `keep`. A blob
     that survives has the value that it had.
 
@@ -51,13 +53,16 @@ def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = ()) -> Folded:
         graph: a compiled net.
         arrays: the values of its parameters, by Param id.
         keep: ids of blobs to keep besides the outputs.
+        evaluate: computes what no input decides; left in its layers if None.
     """
     if graph.phase != "TEST":
         return Folded(graph, dict(arrays), ())
     wanted = frozenset((*keep, *(blob.id for blob in graph.outputs)))
-    work = _Work(bypass(graph, wanted), dict(arrays), wanted, _shared(graph))
+    start, held = store_constants(graph, arrays, wanted, evaluate) if evaluate else (graph, dict(arrays))
+    work = _Work(bypass(start, wanted), held, wanted, _shared(start))
     for step in (work.fold_behind, work.fold_ahead, work.fold_together):
         work.repeat(step)
+    work.drop_idle()
     left = verify(work.graph)
     kept = {id: work.arrays[id].astype(np.float32) for id in left.params}
     return Folded(left, kept, tuple(node.id for node in graph.nodes if node.id not in left.layers))
@@ -97,6 +102,13 @@ class _Work:
         node = _with_bias(replace(host, bottoms=first.bottoms, tops=second.tops))
         self._store(node, both.scale, both.shift)
         return node
+
+    def drop_idle(self) -> None:
+        """Take out what multiplies by 1 and adds 0."""
+        for node in self.graph.nodes:
+            done = self._affine(node)
+            if done and (done.scale == 1).all() and not done.shift.any():
+                self.graph = without(self.graph, node.id, {*self.wanted, *(blob.id for blob in self.graph.inputs)})
 
     def _hosting(
         self,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, cast
 
 from netdef.ir import Graph, Node
 from netdef.layers import Layer
+from netdef.layers.filled import Filled
 from netdef.schema import netdef_pb2 as pb
 
 Messages = Mapping[str, Any]
@@ -29,12 +30,31 @@ def to_message(graph: Graph, messages: Messages, *, batch: int | None = None) ->
     """
     net = pb.NetParameter(name=graph.name)
     names = _names(graph)
+    read = {blob.id for node in graph.nodes if not _is_written(node, messages) for blob in node.tops}
     for node in graph.nodes:
-        net.layer.append(_layer(node, messages.get(node.id), names, batch))
+        layer = _layer(node, messages.get(node.id), names)
+        if batch is not None:
+            _set_rows(layer, node, read, batch)
+        net.layer.append(layer)
     return net
 
 
-def _layer(node: Node, original: Any, names: Mapping[str, str], batch: int | None) -> Any:
+def _is_written(node: Node, messages: Messages) -> bool:
+    """Whether the node is of the type that its message has."""
+    return node.id in messages and messages[node.id].type == node.type
+
+
+def _set_rows(message: Any, node: Node, read: Set[str], batch: int) -> None:
+    """Give an Input that was a data layer (its top is in `read`), and what is as long as its batch, so many rows."""
+    layer = node.layer
+    if node.type == "Input" and node.tops[0].id in read:
+        for shape in message.input_param.shape:
+            shape.dim[0] = batch
+    elif isinstance(layer, Filled) and layer.axis is not None and node.bottoms[0].id in read:
+        message.dummy_data_param.shape[0].dim[layer.axis] = batch
+
+
+def _layer(node: Node, original: Any, names: Mapping[str, str]) -> Any:
     message = pb.LayerParameter()
     written = original is not None and original.type == node.type
     if written:
@@ -47,9 +67,6 @@ def _layer(node: Node, original: Any, names: Mapping[str, str], batch: int | Non
     _keep_shared(message)
     if node.type in _CHANGES:
         _CHANGES[node.type](message, node.layer)
-    if node.type == "Input" and not written and batch is not None:
-        for shape in message.input_param.shape:
-            shape.dim[0] = batch
     return message
 
 
@@ -65,6 +82,19 @@ def _input(message: Any, layer: Any) -> None:
     message.ClearField("input_param")
     for shape in layer.shapes:
         message.input_param.shape.add(dim=[1 if size is None else size for size in shape.sizes])
+
+
+def _filled(message: Any, layer: Any) -> None:
+    """One top of a DummyData, which may have had several."""
+    message.ClearField("bottom")  # it tells the batch alone
+    message.ClearField("dummy_data_param")
+    message.dummy_data_param.shape.add(dim=layer.shape.known_sizes())
+    message.dummy_data_param.data_filler.add(type="constant", value=layer.value)
+
+
+def _parameter(message: Any, layer: Any) -> None:
+    message.ClearField("parameter_param")
+    message.parameter_param.shape.dim.extend(layer.shape.known_sizes())
 
 
 def _softmax(message: Any, layer: Any) -> None:
@@ -84,13 +114,33 @@ def _bias(field: str) -> Callable[[Any, Any], None]:
     return change
 
 
+def _span(field: str) -> Callable[[Any, Any], None]:
+    def change(message: Any, layer: Any) -> None:
+        """State the axes of the factor where they are not those of the message."""
+        param = getattr(message, field)
+        for name in ("axis", "num_axes"):
+            value = getattr(layer.span, name)
+            if getattr(param, name) != value:
+                setattr(param, name, value)
+
+    return change
+
+
+def _scale(message: Any, layer: Any) -> None:
+    _bias("scale_param")(message, layer)
+    _span("scale_param")(message, layer)
+
+
 _CHANGES: dict[str, Callable[[Any, Any], None]] = {
     "Input": _input,
+    "DummyData": _filled,
+    "Parameter": _parameter,
     "Softmax": _softmax,
     "Convolution": _bias("convolution_param"),
     "Deconvolution": _bias("convolution_param"),
     "InnerProduct": _bias("inner_product_param"),
-    "Scale": _bias("scale_param"),
+    "Scale": _scale,
+    "Bias": _span("bias_param"),
 }
 """How a decoded layer's fields get into its message, for the types that passes make or change."""
 

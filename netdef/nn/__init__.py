@@ -4,6 +4,7 @@ from netdef.nn.activation import above
 from netdef.nn.affine import scale, shift
 from netdef.nn.arithmetic import constant_like, larger
 from netdef.nn.class_weights import ClassWeights
+from netdef.nn.constant import Constant, filled
 from netdef.nn.convolution import embed, im2col
 from netdef.nn.infogain import InfogainMatrix
 from netdef.nn.loss import (
@@ -39,6 +40,7 @@ __all__ = [
     "RNN",
     "BatchNorm",
     "ClassWeights",
+    "Constant",
     "Hdf5Writer",
     "InfogainMatrix",
     "LabelError",
@@ -56,6 +58,7 @@ __all__ = [
     "crop",
     "embed",
     "euclidean_loss",
+    "filled",
     "global_max_pool2d",
     "global_max_pool2d_with_mask",
     "global_stochastic_pool2d",

@@ -14,7 +14,7 @@ import pytest
 
 from netdef.diagnostics import NetdefError
 from netdef.graph.deploy import deploy
-from netdef.targets.onnx import DEFAULT_OPSET
+from netdef.targets.onnx import COMMON_OPSET
 from tests.targets.onnx.test_onnx_golden import LAYERS, MEANINGFUL, NETS, OTHER_VALUES, agrees, emitted, graph_of
 
 
@@ -33,7 +33,7 @@ def holds(case: dict[str, object], opset: int) -> bool:
 
 def main() -> None:
     """Count, and print."""
-    opset = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_OPSET
+    opset = int(sys.argv[1]) if len(sys.argv) > 1 else COMMON_OPSET
     layers = [case for case in MEANINGFUL if case["name"] not in OTHER_VALUES]
     for title, cases in (("layers", layers), ("nets", NETS)):
         print(f"{title}: {sum(holds(case, opset) for case in cases)} of {len(cases)} hold at opset {opset}")

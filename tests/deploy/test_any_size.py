@@ -18,7 +18,7 @@ from netdef.diagnostics import NetdefError, Source
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
-from netdef.targets.onnx import DEFAULT_OPSET, emit, grown, growth_of, sizes
+from netdef.targets.onnx import COMMON_OPSET, emit, grown, growth_of, sizes
 from netdef.targets.torch import build_module, load_arrays, tensors
 from tests.golden_cases import GOLDEN, arrays, cases, group, prototxt
 
@@ -155,7 +155,7 @@ def _emitted(case: dict[str, Any], graph: Graph) -> tuple[tuple[fx.GraphModule, 
         held = {tuple(key.rsplit(".", 1)): value for key, value in group(arrays(case), "param").items()}
         load_arrays(module, graph, {(layer, int(i)): value for (layer, i), value in held.items()})
         params = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
-        model = emit(graph, params, opset=DEFAULT_OPSET, batch=graph.inputs[0].shape[0], any_size=True)
+        model = emit(graph, params, opset=COMMON_OPSET, batch=graph.inputs[0].shape[0], any_size=True)
     except NetdefError as refusal:
         return None, {found.code for found in refusal.diagnostics}
     return (module, model), set()

@@ -7,12 +7,14 @@ import onnx
 import pytest
 
 from netdef.deploy import export, replay, runtime
-from netdef.diagnostics import NetdefError, RunError
+from netdef.diagnostics import NetdefError, RunError, error
 from netdef.graph import Options, load
 from netdef.ir import Shape
-from netdef.targets.onnx import DEFAULT_OPSET, data_file, save
+from netdef.targets.onnx import data_file, save
+from netdef.targets.onnx.opset import definitions
 from tests.golden_cases import GOLDEN, cases, prototxt
 
+EXPORT = import_module("netdef.deploy.export")
 LENET = GOLDEN / "nets/lenet"
 NETS = cases("nets")
 
@@ -53,7 +55,11 @@ def test_the_report(lenet, tmp_path):
     report = export(lenet, path, weights=WEIGHTS)
     assert report.inputs == {"data": ("batch", 1, 28, 28)}
     assert report.outputs == {"prob": ("batch", 10)}
-    assert (report.opset, report.files, report.size_bytes) == (DEFAULT_OPSET, (str(path),), path.stat().st_size)
+    assert (report.opset, report.files, report.size_bytes) == (
+        runtime.newest_runnable(),
+        (str(path),),
+        path.stat().st_size,
+    )
     assert len(report.proof.blobs) == 8
     assert json.loads(json.dumps(report.as_json()))["verified"] is True
 
@@ -107,6 +113,34 @@ def test_sizes_that_a_missing_database_would_tell(tmp_path):
 def test_opsets_that_cannot_be(lenet, tmp_path, opset):
     with pytest.raises(NetdefError, match=r"ND0903"):
         export(lenet, tmp_path / "m.onnx", opset=opset)
+
+
+def test_the_default_opset_is_the_newest_that_proves_right(lenet, tmp_path, monkeypatch):
+    """Here Flatten counts as wrong in the version that opset 21 brought and in later ones."""
+    real, tried = EXPORT.prove, []
+
+    def refusing(graph, module, model, **options):
+        tried.append(model.opset_import[0].version)
+        if dict(definitions(model))["Flatten"] >= 21:
+            raise RunError([error("ND0908", "they part")])
+        return real(graph, module, model, **options)
+
+    monkeypatch.setattr(EXPORT, "prove", refusing)
+    assert export(lenet, tmp_path / "m.onnx").opset == 20
+    assert tried[0] == runtime.newest_runnable()
+    assert len(tried) < runtime.newest_runnable() - 19  # sets with the same definitions are not tried twice
+    with pytest.raises(RunError, match="they part"):
+        export(lenet, tmp_path / "m.onnx", opset=21)
+
+
+def test_where_no_opset_is_right_the_newest_is_told_of(lenet, tmp_path, monkeypatch):
+    def refusing(graph, module, model, **options):
+        raise RunError([error("ND0908", f"opset {model.opset_import[0].version} is wrong")])
+
+    monkeypatch.setattr(EXPORT, "prove", refusing)
+    with pytest.raises(RunError, match=f"opset {runtime.newest_runnable()} is wrong"):
+        export(lenet, tmp_path / "m.onnx")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_batchnorm_without_weights_begins_neutral(tmp_path):

@@ -134,10 +134,32 @@ def test_inputs_of_other_types(kind, sizes):
     assert proof.largest.max_rel == 0
 
 
-def test_where_the_evaluator_is_wrong_the_plain_runtime_stands_in():
-    nodes = [helper.make_node("LRN", ["x"], ["y"], size=3)]
-    proof = examine(foreign(nodes, ("n", 4, 2, 2)))
-    assert proof.expected == "ONNX Runtime without its optimiser"
+@pytest.mark.parametrize(
+    "node",
+    [
+        helper.make_node("LRN", ["x"], ["y"], size=3),
+        helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 1], pads=[1, 0, 0, 0], strides=[2, 1]),
+        helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], auto_pad="SAME_UPPER"),
+        helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], pads=[0, 1, 1, 0]),
+        helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], pads=[0, 1, 1, 0], count_include_pad=1),
+        helper.make_node("ConvTranspose", ["x", "k"], ["y"], group=2, strides=[2, 1], output_padding=[1, 0]),
+        helper.make_node("ConvTranspose", ["x", "k"], ["y"], group=2, pads=[0, 1, 0, 1], dilations=[1, 2]),
+    ],
+    ids=lambda node: node.op_type,
+)
+def test_the_evaluator_is_right_where_onnx_s_own_is_not(node):
+    model = foreign([node], ("n", 4, 3, 3))
+    k = np.random.default_rng(0).standard_normal((4, 2, 2, 3)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(k, "k"))
+    proof = examine(model)
+    assert proof.expected == "onnx's reference evaluator"
+    assert proof.largest.max_rel < 1e-6
+
+
+def test_where_the_evaluator_lacks_an_operator_the_plain_runtime_stands_in():
+    model = foreign([helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")])
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert examine(model).expected == "ONNX Runtime without its optimiser"
 
 
 def test_a_free_size_beside_the_batch_has_to_be_given():

@@ -10,7 +10,7 @@ import pytest
 from netdef.deploy import prove
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
-from netdef.targets.onnx import DEFAULT_OPSET, emit
+from netdef.targets.onnx import COMMON_OPSET, emit
 from netdef.targets.torch import build_module, load_arrays, tensors
 from tests.golden_cases import arrays, cases, group, prototxt
 
@@ -45,7 +45,7 @@ def test_onnx_runtime_computes_what_torch_does(case: dict[str, Any], monkeypatch
     load_arrays(module, graph, {(layer, int(i)): value for (layer, i), value in held.items()})
     params = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     batch = graph.inputs[0].shape[0] if case["name"] in FIXED_BATCH else None
-    model = emit(graph, params, opset=DEFAULT_OPSET, batch=batch)
+    model = emit(graph, params, opset=COMMON_OPSET, batch=batch)
     proof = prove(graph, module, model, batch=batch, batch_sizes=(1, 2, 5))
     assert {blob.name for blob in proof.blobs} == set(graph.blobs) - {blob.id for blob in graph.inputs}
     assert proof.largest is not None

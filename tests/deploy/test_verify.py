@@ -5,11 +5,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from netdef.deploy import BlobError, prove
+from netdef.deploy import BlobError, prove, runtime
 from netdef.deploy.export import torch_twin
 from netdef.deploy.inputs import trial
 from netdef.deploy.verify import blob_error, check, require_close, with_rounding
-from netdef.diagnostics import RunError, Source
+from netdef.diagnostics import RunError, Source, error
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.targets.onnx import emit, sizes
@@ -96,14 +96,48 @@ def test_an_error_that_is_no_number_is_not_let_through(error):
         require_close([BlobError("a", "a", (1,), error, error)])
 
 
-@pytest.mark.parametrize("reference", [False, True])
-def test_every_blob_is_compared(reference):
+def test_every_blob_is_compared_in_both_back_ends():
     net = graph()
-    proof = prove(net, *twins(net), reference=reference)
-    assert [blob.name for blob in proof.blobs] == ["conv@conv", "conv", "fc", "prob"]
-    assert [blob.layer for blob in proof.blobs] == ["conv", "relu", "fc", "prob"]
+    proof = prove(net, *twins(net))
+    for errors in (proof.blobs, proof.second):
+        assert [blob.name for blob in errors] == ["conv@conv", "conv", "fc", "prob"]
+        assert [blob.layer for blob in errors] == ["conv", "relu", "fc", "prob"]
+        assert max(blob.max_rel for blob in errors) < 1e-5
     assert proof.batch_sizes == (1, 3)
-    assert proof.largest.max_rel < 1e-5
+    assert [blob.shape[0] for blob in proof.second] == [1] * 4
+    assert not proof.second_left_out
+
+
+def test_the_evaluator_is_asked_where_it_takes_seconds(monkeypatch):
+    monkeypatch.setattr("netdef.deploy.verify.WORK_LIMIT", 100)
+    net = graph()
+    proof = prove(net, *twins(net))
+    assert proof.second == ()
+    assert "multiply-adds" in proof.second_left_out
+    assert prove(net, *twins(net), reference=True).second
+    assert prove(net, *twins(net), reference=False).second_left_out == "it was not asked"
+
+
+def test_an_evaluator_that_parts_or_cannot_run(monkeypatch):
+    net = graph()
+    real = runtime.reference
+
+    def off(model):
+        run = real(model)
+        return lambda feeds: {name: value + 1 for name, value in run(feeds).items()}
+
+    monkeypatch.setattr(runtime, "reference", off)
+    with pytest.raises(RunError, match=r'ND0908.*onnx\'s evaluator and torch part at blob "conv@conv"') as caught:
+        prove(net, *twins(net))
+    assert "--no-reference" in caught.value.diagnostics[0].help[0]
+
+    def refuse(model):
+        raise RunError([error("ND0909", "onnx's reference evaluator cannot run the model: no")])
+
+    monkeypatch.setattr(runtime, "reference", refuse)
+    assert prove(net, *twins(net)).second_left_out.endswith("cannot run the model: no")
+    with pytest.raises(RunError, match="ND0909"):
+        prove(net, *twins(net), reference=True)
 
 
 def test_a_fixed_batch_is_run_at_its_size_alone():

@@ -126,3 +126,4 @@ def test_what_was_removed():
 def test_a_prediction_keeps_the_place_of_its_loss():
     net = deployed(DATA + FC + layer("SoftmaxWithLoss", "fc label", "loss", "mine"))
     assert net.layers["prob"].places.layer.line == 5
+    assert net.layers["prob"].propagate == (True,)  # so that gradients reach the image, of a class say

@@ -133,9 +133,67 @@ CASES = {
     "Split": (net(layer("Split", "x", "a b"), layer("Eltwise", "a b", "e")), "Input Eltwise"),
     "a Split whose tops are outputs stays": (net(fc("x", "f"), layer("Split", "f", "a b")), "Input InnerProduct Split"),
     "Power that does nothing": (net(layer("Power", "x", "p"), fc("p", "f")), "Input InnerProduct"),
-    "Power that does something stays": (
-        net(layer("Power", "x", "p", "power_param { scale: 2 }"), fc("p", "f")),
-        "Input Power InnerProduct",
+    "Power that multiplies and adds goes into what is before it": (
+        net(conv("x", "c"), layer("Power", "c", "c", "power_param { scale: 2 shift: -1 }")),
+        "Input Convolution",
+    ),
+    "or behind it": (
+        net(layer("Power", "x", "p", "power_param { scale: 2 shift: -1 }"), fc("p", "f")),
+        "Input InnerProduct",
+    ),
+    "or into a Scale": (
+        net(layer("Power", "x", "p", "power_param { scale: 2 shift: -1 }"), scale("p", "s", "")),
+        "Input Scale",
+    ),
+    "its shift stays before padding": (
+        net(layer("Power", "x", "p", "power_param { shift: 1 }"), conv("p", "c", "pad: 1")),
+        "Input Power Convolution",
+    ),
+    "Power that does something else stays": (
+        net(
+            layer("Power", "x", "p", "power_param { power: 2 }"),
+            layer("Power", "p", "q", "power_param { scale: 0 shift: 3 }", "q"),
+            fc("q", "f"),
+        ),
+        "Input Power Power InnerProduct",
+    ),
+    "a scalar before an inner product": (net(scale("x", "s", "num_axes: 0"), fc("s", "f")), "Input InnerProduct"),
+    "Flatten of what is flat": (
+        net(fc("x", "f"), layer("Flatten", "f", "g"), layer("TanH", "g", "o")),
+        "Input InnerProduct TanH",
+    ),
+    "Flatten of one axis among others": (
+        net(layer("Flatten", "x", "f", "flatten_param { axis: 2 end_axis: 2 }"), fc("f", "g")),
+        "Input InnerProduct",
+    ),
+    "Flatten that puts an axis in stays": (
+        net(fc("x", "f"), layer("Flatten", "f", "g", "flatten_param { axis: 1 end_axis: 0 }")),
+        "Input InnerProduct Flatten",
+    ),
+    "Reshape to the sizes that are there": (
+        net(
+            layer("Reshape", "x", "a", "reshape_param { shape { dim: 0 dim: 4 dim: -1 dim: 6 } }", "r1"),
+            layer("Reshape", "a", "b", "reshape_param { axis: -2 shape { dim: 6 } }", "r2"),
+            layer("Reshape", "b", "c", "reshape_param { shape { dim: 0 dim: 6 dim: 4 dim: 5 } }", "r3"),
+            layer("TanH", "c", "t"),
+        ),
+        "Input Reshape TanH",
+    ),
+    "Reshape that states the batch stays": (
+        net(fc("x", "f"), layer("Reshape", "f", "g", "reshape_param { shape { dim: 2 dim: -1 } }")),
+        "Input InnerProduct Reshape",
+    ),
+    "Tile of one and Pooling of one value": (
+        net(
+            layer("Tile", "x", "t", "tile_param { tiles: 1 }"),
+            layer("Pooling", "t", "p", "pooling_param { kernel_size: 1 }"),
+            fc("p", "f"),
+        ),
+        "Input InnerProduct",
+    ),
+    "Pooling that leaves values out stays": (
+        net(layer("Pooling", "x", "p", "pooling_param { kernel_size: 1 stride: 2 round_mode: FLOOR }"), fc("p", "f")),
+        "Input Pooling InnerProduct",
     ),
     "Concat and Slice of one": (
         net(layer("Concat", "x", "a"), layer("Slice", "a", "b"), fc("b", "f")),
@@ -195,6 +253,14 @@ def test_statistics_that_hold_nothing_count_as_zero() -> None:
     graph = compiled(net(conv("x", "c"), norm("c", "c")), Options(phase="TEST"))
     arrays = random_arrays(graph, factor=0.0)
     assert_equal(graph, arrays, fold(graph, arrays))
+
+
+def test_factors_of_one_and_shifts_of_zero_go() -> None:
+    graph = compiled(net(layer("TanH", "x", "t"), scale("t", "s"), layer("ReLU", "s", "r")), Options(phase="TEST"))
+    arrays = {"scale.weight": np.ones(4, np.float32), "scale.bias": np.zeros(4, np.float32)}
+    assert [node.type for node in fold(graph, arrays).graph.nodes] == ["Input", "TanH", "ReLU"]
+    arrays["scale.bias"][2] = 1
+    assert fold(graph, arrays).removed == ()
 
 
 def test_blob_that_is_asked_for_stays() -> None:

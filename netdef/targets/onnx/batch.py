@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import reduce
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.graph.batch import Batch, batch_of
 from netdef.graph.reshape import with_shapes
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Mismatch
@@ -24,33 +24,6 @@ SMALL_GROWTHS = ((37, 21), (64, 32))
 """The same for trial runs, where pixels cost time."""
 
 Growth = tuple[int, int]
-
-_TIME_MAJOR = {"LSTM": 1, "RNN": 1, "LSTMUnit": 0}
-"""Layers that take (time, batch, …), with the bottom that tells both sizes: Caffe's `cont`, or the cell's state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Caffe's batch size, None where only a run tells it, and the axis it stands on in each input that has it."""
-
-    size: int | None
-    axes: Mapping[str, int]
-
-
-def batch_of(graph: Graph) -> Batch:
-    """Find the batch axis of each input.
-
-    It is axis 0 of the first input, and of every other one with as many rows: a second input may be something else,
-    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch).
-    """
-    shapes = {blob.id: blob.shape for blob in graph.inputs if blob.shape.dims}
-    time = next((node.bottoms[_TIME_MAJOR[node.type]].shape for node in graph.nodes if node.type in _TIME_MAJOR), None)
-    major = time.dims[:2] if time and time.dims else ()
-    size = major[1] if len(major) == 2 else next((shape[0] for shape in shapes.values()), None)
-    begins = (major, (1, size)) if len(major) == 2 else ()  # (1, batch, …) is a state of one moment
-    axes = {id: 1 for id, shape in shapes.items() if shape.sizes[:2] in begins}
-    rows = {id: 0 for id, shape in shapes.items() if id not in axes and shape[0] in (size, None)}
-    return Batch(size, {**axes, **rows})
 
 
 def sizes(graph: Graph, batch: int | None, *, any_size: bool = False) -> dict[str, Shape]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx
 
 from netdef.diagnostics import NetdefError, error
@@ -10,9 +12,24 @@ OLDEST_OPSET = 13
 """The oldest that the layers' rules are written for: from 13 on Softmax works along one axis, and Squeeze, Split
 and ReduceSum take their axes as inputs."""
 
-DEFAULT_OPSET = 21
-"""What a model is written in unless asked otherwise: the newest that every ONNX Runtime from 1.20 on takes, the oldest
-that netdef works with. All golden cases come out alike in 13 to 26, so a newer one would gain nothing."""
+COMMON_OPSET = 21
+"""The newest that every ONNX Runtime from 1.20 on takes, the oldest that netdef works with: for models that are run
+here and now, where a newer one gains nothing. What is written is in the newest that proves right (see `choices`)."""
+
+
+def choices(newest: int) -> Iterator[int]:
+    """What a model may be written in, the best first: newer ones live longer. All golden cases are right in each."""
+    yield from range(newest, OLDEST_OPSET - 1, -1)
+
+
+def definitions(model: onnx.ModelProto) -> frozenset[tuple[str, int]]:
+    """The operators of a model, each with the operator set that its definition is from.
+
+    Two models of one net with the same definitions are right or wrong together, whatever sets they are written in.
+    """
+    version = next(opset.version for opset in model.opset_import if not opset.domain)
+    types = {node.op_type for node in model.graph.node}
+    return frozenset((type, onnx.defs.get_schema(type, version).since_version) for type in types)
 
 
 def newest_known() -> int:
@@ -33,7 +50,7 @@ def require(opset: int, newest: int) -> int:
             error(
                 "ND0903",
                 f"opset {opset} is outside of what can be written and run here: {OLDEST_OPSET} to {newest}",
-                help=f"leave the choice to netdef (opset {DEFAULT_OPSET}), or install newer onnx and onnxruntime",
+                help="leave the choice to netdef, or install newer onnx and onnxruntime",
             )
         ]
     )

@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 from netdef.diagnostics import NetdefError, Source, Span
 from netdef.ir import ZERO, Blob, Graph, Node, Param, ParamSpec, Places, Shape
 from netdef.layers import Layer, Mismatch, registry
-from netdef.targets.onnx import DEFAULT_OPSET, data_file, emit, save
+from netdef.targets.onnx import COMMON_OPSET, data_file, emit, save
 
 TEXT = Source("folder/net.prototxt", 'layer { name: "a" }\nlayer { name: "b" }\nlayer { name: "c" }\n')
 
@@ -117,7 +117,7 @@ ARRAY = {"l1.weight": np.array([1.0, 10.0, 100.0], np.float32)}
 
 def test_names_are_the_prototxts():
     graph = chain(Gain(), registry()["ReLU"](), params=((WEIGHT,), ()))
-    model = emit(graph, ARRAY, opset=DEFAULT_OPSET)
+    model = emit(graph, ARRAY, opset=COMMON_OPSET)
     assert [(n.name, n.op_type, list(n.input), list(n.output)) for n in model.graph.node] == [
         ("l1", "Mul", ["x", "l1.weight"], ["y1"]),
         ("l2", "Relu", ["y1"], ["y2"]),

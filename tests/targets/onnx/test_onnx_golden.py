@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from netdef.diagnostics import NetdefError
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph
-from netdef.targets.onnx import DEFAULT_OPSET, OLDEST_OPSET, emit, value_names
+from netdef.targets.onnx import COMMON_OPSET, OLDEST_OPSET, emit, value_names
 from tests.golden_cases import arrays, assert_close, cases, group, prototxt
 
-OPSETS = (OLDEST_OPSET, 18, DEFAULT_OPSET, runtime.newest_runnable())
+OPSETS = (OLDEST_OPSET, 18, COMMON_OPSET, runtime.newest_runnable())
 
 LOSSES = (
     "ContrastiveLoss",
@@ -71,7 +72,13 @@ def emitted(case: dict[str, Any], graph: Graph, opset: int) -> onnx.ModelProto:
     return emit(graph, params, opset=opset, batch=batch)
 
 
-def agrees(case: dict[str, Any], graph: Graph, model: onnx.ModelProto, key: str) -> int:
+def agrees(
+    case: dict[str, Any],
+    graph: Graph,
+    model: onnx.ModelProto,
+    key: str,
+    start: Callable[[onnx.ModelProto], runtime.Run] = runtime.session,
+) -> int:
     """Compare every array `key.<blob>` of the case with the model's value; returns how many there are."""
     held = arrays(case)
     names = value_names(graph)
@@ -80,7 +87,7 @@ def agrees(case: dict[str, Any], graph: Graph, model: onnx.ModelProto, key: str)
     bottoms = group(held, "bottom")
     feeds = {names[blob.id]: bottoms[blob.name].astype(np.float32) for blob in graph.inputs}
     with runtime.exposing(model, list(expected)):
-        found = runtime.session(model)(feeds)
+        found = start(model)(feeds)
     for name, value in expected.items():
         assert_close(found[name], value, 1e-5, f"{key} {name}")
     return len(expected)
@@ -103,6 +110,12 @@ def test_net_agrees_with_caffe_in_every_blob(case: dict[str, Any], opset: int, m
     assert agrees(case, graph, emitted(case, graph, opset), "blob") >= 4
 
 
+@pytest.mark.parametrize("case", PLAIN, ids=ids_of(PLAIN))
+def test_the_evaluator_agrees_with_caffe(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(case, monkeypatch)
+    assert agrees(case, graph, emitted(case, graph, COMMON_OPSET), "top", runtime.reference)
+
+
 REFUSED = [case for case in LAYERS if case["layer_type"] in REFUSED_TYPES]
 
 
@@ -111,7 +124,7 @@ def test_what_has_no_meaning_is_refused(case: dict[str, Any], monkeypatch: pytes
     graph = graph_of(case, monkeypatch)
     code = REFUSED_TYPES[case["layer_type"]]
     with pytest.raises(NetdefError) as caught:
-        emitted(case, graph, DEFAULT_OPSET)
+        emitted(case, graph, COMMON_OPSET)
     assert {found.code for found in caught.value.diagnostics} == {code}
     assert all(found.span or code == "ND0906" for found in caught.value.diagnostics)
 
@@ -122,7 +135,7 @@ def test_a_batch_that_is_not_free(name: str, monkeypatch: pytest.MonkeyPatch) ->
     graph = graph_of(case, monkeypatch)
     held = {param.id: np.zeros(param.spec.shape.known_sizes(), np.float32) for param in graph.params.values()}
     with pytest.raises(NetdefError, match="ND0905"):
-        emit(graph, held, opset=DEFAULT_OPSET)
+        emit(graph, held, opset=COMMON_OPSET)
 
 
 def test_each_table_names_cases_that_are_there() -> None:

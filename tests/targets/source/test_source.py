@@ -140,6 +140,20 @@ def test_golden_layers_are_the_same_bit_for_bit(tmp_path: Path) -> None:
     compare([Net(graph, tmp_path / name) for name, graph in golden("layers")])
 
 
+def test_constants_are_the_same_bit_for_bit(tmp_path: Path) -> None:
+    body = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "d" type: "DummyData" top: "rows" top: "two"
+        dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 3 }
+                           data_filler { value: 0.3 } data_filler { value: 2 } } }
+layer { name: "e" type: "Eltwise" bottom: "x" bottom: "rows" top: "e" }
+layer { name: "s" type: "Scale" bottom: "e" bottom: "two" top: "s" }
+"""
+    graph = deploy(load(Source("net.prototxt", body), Options(phase="TEST")))
+    assert [blob.id for blob in graph.inputs] == ["x"]
+    compare([Net(graph, tmp_path / "net")])
+
+
 def test_small_examples_are_the_same_bit_for_bit(tmp_path: Path) -> None:
     shapes = {"data": Shape.of(64, 1, 28, 28), "label": Shape.of(64)}
     nets = {
