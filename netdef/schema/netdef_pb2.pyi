@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 e9f7984647569ce8ee6a28b3f33a4fd6d93a992a48d7e8e3258a2b64143abd84
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 e82b03e5869b8fb1b831c068be13bb2c4fd0e661f3ad89d7954f756ed91504e4
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
