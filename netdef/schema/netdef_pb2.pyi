@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 7b7feccf8b2a0adc5de7d0ee12c5610f134eba00d415d4a1eba2a4dbae3ae5db
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 bddef3cebf7f0ba80a4dc0171ea1cd97be171eb903e0d661eb6397cbd239b2f9
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from netdef.ir import Graph
 from netdef.solver.checkpoint import checkpointed
+from netdef.solver.sharding import shard
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
 from netdef.targets.torch import tensors
@@ -25,7 +26,7 @@ def wrap(module: fx.GraphModule, graph: Graph, style: Style, team: Team = ALONE)
     training = graph.phase == "TRAIN"
     call: nn.Module = checkpointed(module, graph) if style.checkpoint and training else module
     if team.world > 1 and training:
-        call = distributed(call, module, graph)
+        call = shard(call, module, graph, style.device, team) if style.in_parts else distributed(call, module, graph)
     if not style.compile:
         return call
     # "reduce-overhead" records CUDA graphs, forward and backward, and replays them.
@@ -53,7 +54,10 @@ def distributed(module: nn.Module, owner: fx.GraphModule, graph: Graph) -> Distr
 
 
 def without_exchange(call: Call) -> AbstractContextManager[None]:
-    """A block whose gradients stay in this process, to be summed up with later ones."""
+    """A block whose gradients stay in this process, to be summed up with later ones.
+
+    Not where parameters are in parts: there is no room for whole gradients to stay, so that each is sent at once.
+    """
     return call.no_sync() if isinstance(call, DistributedDataParallel) else nullcontext()
 
 

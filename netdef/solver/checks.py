@@ -168,9 +168,9 @@ def _meant(word: str, known: Any, plural: str) -> str:
 def check_speed(block: Block) -> None:
     """Ways of computing that are not there, or not together."""
     m = block.message
-    if block.enum("parallel") == "FSDP":
-        help = "leave it out; `activation_checkpoint: true` and a larger `iter_size` make room for a larger net"
-        block.reject("ND0713", "`parallel: FSDP` is not available", "parallel", help=help)
+    if block.enum("parallel") == "FSDP" and m.compile:
+        help = "remove one; `activation_checkpoint: true` goes with `parallel: FSDP`"
+        block.reject("ND0713", "`parallel: FSDP` and `compile` exclude each other", "compile", help=help)
     if m.cuda_graphs and not m.compile:
         help = "add `compile: true`, which records them"
         block.reject("ND0713", "`cuda_graphs` is not available without `compile`", "cuda_graphs", help=help)

@@ -84,6 +84,7 @@ class SolverConfig:
     metrics: str | None
     batch: Literal["GLOBAL", "PER_DEVICE"]
     sync_batch_norm: bool
+    parallel: Literal["DDP", "FSDP"]
     activation_checkpoint: bool
     cuda_graphs: bool
     clip_value: float = -1.0
@@ -150,6 +151,7 @@ class SolverConfig:
             metrics=m.metrics if block.has("metrics") else None,
             batch=cast(Literal["GLOBAL", "PER_DEVICE"], block.enum("batch")),
             sync_batch_norm=m.sync_batch_norm,
+            parallel=cast(Literal["DDP", "FSDP"], block.enum("parallel")),
             activation_checkpoint=m.activation_checkpoint,
             cuda_graphs=m.cuda_graphs,
             clip_value=m.clip_value,

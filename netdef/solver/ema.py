@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from netdef.targets.torch.parts import own
+
 
 class Average:
     """A moving average of every parameter and statistic: ``a = decay a + (1 - decay) w`` after each update.
@@ -17,7 +19,7 @@ class Average:
 
     def __init__(self, tensors: Mapping[str, Tensor], decay: float) -> None:
         self.decay = decay
-        self._weights = [tensor.detach() for tensor in tensors.values()]
+        self._weights = [own(tensor).detach() for tensor in tensors.values()]
         self._averages = [tensor.clone() for tensor in self._weights]
 
     @torch.no_grad()

@@ -40,10 +40,10 @@ from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
 from netdef.solver.rescue import rescued, why
 from netdef.solver.run import Run, agree, attach, load_weights, make_optimizer, update
-from netdef.solver.running import build_test, first_not_finite, reported, share_weights, weights_finite
+from netdef.solver.running import build_test, first_not_finite, lending, reported, share_weights, weights_finite
 from netdef.solver.scaling import NO_SCALE, LossScale
 from netdef.solver.style import Style
-from netdef.solver.team import Team, current
+from netdef.solver.team import ALONE, Team, current
 from netdef.solver.watched import Standing
 
 Request = Literal["stop", "snapshot"]
@@ -333,8 +333,9 @@ class Solver:
     def _test(self, number: int, stop: Callable[[], bool]) -> Score:
         began = monotonic()
         self._tell(Testing(self.iter, number))
-        with self.run.average.in_place() if self.run.average else nullcontext():
-            score = evaluate(self.run.tests[number], self.config.tests[number].num_batches, stop=stop)
+        net = self.run.tests[number]
+        with self.run.average.in_place() if self.run.average else nullcontext(), lending(self.run.train, net):
+            score = evaluate(net, self.config.tests[number].num_batches, stop=stop)
         loss = score.loss if self.config.test_compute_loss else None
         self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
         self._pause(began)
@@ -362,12 +363,12 @@ class Solver:
 
     def _keep_best(self, standing: Standing) -> None:
         """Write the weights that were tested; where that fails, training goes on."""
-        if not self.team.leads:
-            return
         path = snapshots.best_path(self.config.snapshot_prefix, self.config.snapshot_format)
         try:
-            snapshots.prepare(self.config.snapshot_prefix)
             with state.averaged(self.run) as layers:
+                if not self.team.leads:
+                    return
+                snapshots.prepare(self.config.snapshot_prefix)
                 as_hdf5 = self.config.snapshot_format == "HDF5"
                 snapshots.write_weights(path, self.run.train.graph.name, layers, as_hdf5=as_hdf5)
         except (NetdefError, OSError) as fault:
@@ -434,7 +435,7 @@ class Solver:
 
 
 def _build(config: SolverConfig, device: torch.device, team: Team, level: int | None, stages: tuple[str, ...]) -> Run:
-    style = Style.of(config, device)
+    style = Style.of(config, device, team)
     graph = compile_choice(config.train, config, level, stages)
     check_trainable(graph)
     graphs = [compile_choice(choice, config) for choice in config.tests]
@@ -443,7 +444,7 @@ def _build(config: SolverConfig, device: torch.device, team: Team, level: int | 
     train = (build_debug if debugging else build_train)(graph, config, style, random)
     tests = [build_test(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]
     share_weights(train, *tests)
-    scale = LossScale(device) if config.precision == "FP16" else NO_SCALE
+    scale = LossScale(device, team if style.in_parts else ALONE) if config.precision == "FP16" else NO_SCALE
     return Run(config, train, tests, make_optimizer(config, train), random, Losses(config.average_loss), scale)
 
 

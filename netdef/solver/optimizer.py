@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from netdef.solver.policy import single
 from netdef.solver.rules import Rule, Tensors
+from netdef.solver.team import ALONE, Team
+from netdef.targets.torch.parts import own, part_of, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class CaffeOptimizer(torch.optim.Optimizer):
 
     Weights with lr_mult 0 never move, but a decay still enters the squares that AdaGrad, RMSProp, AdaDelta and Adam
     remember of them, so that the history is Caffe's.
+
+    Of tensors that the processes of `team` hold in parts each updates its own, with its part of the history. The norm
+    alone is asked of all.
     """
 
     def __init__(
@@ -52,19 +57,23 @@ class CaffeOptimizer(torch.optim.Optimizer):
         clip: float = -1.0,
         clip_value: float = -1.0,
         iter_size: int = 1,
+        team: Team = ALONE,
     ) -> None:
-        self.rule = rule
+        self.rule, self.team = rule, team
         self.learnables = tuple(learnables)
         self.iteration = 0
         self.clip, self.iter_size, self.regularization = clip, iter_size, regularization
         self.clip_value = clip_value
         super().__init__(_groups(self.learnables, weight_decay, rule), {"lr": rate})
+        # Lists that every update needs: they are of the tensors themselves, which are changed in place alone.
+        self._weights: list[Tensors] = []
         self._rows: list[list[Tensors]] = []
         for group in self.param_groups:
-            for tensor in group["params"]:
-                self.state[tensor] = {str(row): torch.zeros_like(tensor) for row in range(rule.rows)}
-            # Lists that every update needs: they are of the tensors themselves, which are changed in place alone.
+            weights = [own(tensor) for tensor in group["params"]]
+            for tensor, weight in zip(group["params"], weights, strict=True):
+                self.state[tensor] = {str(row): torch.zeros_like(weight) for row in range(rule.rows)}
             rows = map(str, range(rule.rows))
+            self._weights.append(weights)
             self._rows.append([[self.state[tensor][row] for tensor in group["params"]] for row in rows])
 
     @property
@@ -84,11 +93,11 @@ class CaffeOptimizer(torch.optim.Optimizer):
         if closure:
             with torch.enable_grad():
                 loss = closure()
-        gradients = [_gradients(group) for group in self.param_groups]
+        gradients = [self._gradients(*lists) for lists in zip(self.param_groups, self._weights, strict=True)]
         if self.clip > 0 or self.iter_size > 1 or self.clip_value > 0:
             self._scale([grad for grads in gradients for grad in grads])
-        for group, grads, history in zip(self.param_groups, gradients, self._rows, strict=True):
-            self._update(group, grads, history)
+        for group, weights, grads, history in zip(self.param_groups, self._weights, gradients, self._rows, strict=True):
+            self._update(group, weights, grads, history)
         self.iteration += 1
         return loss
 
@@ -100,13 +109,17 @@ class CaffeOptimizer(torch.optim.Optimizer):
             super().zero_grad(set_to_none=False)
 
     def gradients(self) -> Tensors:
-        """The gradients that the next update is made of."""
-        return [w.grad for group in self.param_groups for w in group["params"] if w.grad is not None]
+        """The gradients that the next update is made of, or this process's parts of them."""
+        return [own(w.grad) for group in self.param_groups for w in group["params"] if w.grad is not None]
 
-    def history(self) -> list[Tensor]:
-        """The history in the order of a solver state: the first row of every learnable, then the second."""
-        rows = [str(row) for row in range(self.rule.rows)]
-        return [self._row(learnable.tensor, row) for row in rows for learnable in self.learnables]
+    def history(self) -> Iterator[Tensor]:
+        """The history in the order of a solver state: the first row of every learnable, then the second.
+
+        Where processes hold it in parts, each must ask for every array at the same time.
+        """
+        for row in map(str, range(self.rule.rows)):
+            for item in self.learnables:
+                yield whole(self._row(item.tensor, row), item.tensor)
 
     @torch.no_grad()
     def load_history(self, arrays: Sequence[Tensor]) -> None:
@@ -114,16 +127,22 @@ class CaffeOptimizer(torch.optim.Optimizer):
         slots = [(str(row), item.tensor) for row in range(self.rule.rows) for item in self.learnables]
         for (row, tensor), array in zip(slots, arrays, strict=True):
             if tensor in self.state:
-                self.state[tensor][row].copy_(array.reshape(tensor.shape))
+                self.state[tensor][row].copy_(part_of(array.reshape(tensor.shape), tensor))
 
     def _row(self, tensor: Tensor, row: str) -> Tensor:
         held = self.state.get(tensor)
-        return torch.zeros_like(tensor) if held is None else held[row]
+        return torch.zeros_like(own(tensor)) if held is None else held[row]
+
+    def _gradients(self, group: dict[str, Any], weights: Tensors) -> Tensors:
+        found = [tensor.grad for tensor in group["params"]]
+        return [torch.zeros_like(w) if g is None else own(g) for w, g in zip(weights, found, strict=True)]
 
     def _scale(self, grads: Tensors) -> None:
         """Clip all gradients together, and divide by iter_size, without asking the device for a number."""
         if self.clip > 0:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+            if self.team.world > 1:
+                norm = self.team.sum(norm.square()).sqrt()
             torch._foreach_mul_(grads, (self.clip / norm).clamp_(max=1.0) / self.iter_size)
         elif self.iter_size > 1:
             torch._foreach_mul_(grads, 1.0 / self.iter_size)
@@ -131,8 +150,7 @@ class CaffeOptimizer(torch.optim.Optimizer):
             torch._foreach_clamp_max_(grads, self.clip_value)
             torch._foreach_clamp_min_(grads, -self.clip_value)
 
-    def _update(self, group: dict[str, Any], grads: Tensors, history: list[Tensors]) -> None:
-        weights: Tensors = group["params"]
+    def _update(self, group: dict[str, Any], weights: Tensors, grads: Tensors, history: list[Tensors]) -> None:
         decay = group["decay"]
         if decay and self.regularization == "L1":
             torch._foreach_add_(grads, torch._foreach_sign(weights), alpha=decay)
@@ -153,7 +171,3 @@ def _groups(learnables: Iterable[Learnable], weight_decay: float, rule: Rule) ->
         group = groups.setdefault(key, {"params": [], "lr_mult": item.lr_mult, "decay": decay})
         group["params"].append(item.tensor)
     return list(groups.values())
-
-
-def _gradients(group: dict[str, Any]) -> Tensors:
-    return [torch.zeros_like(w) if w.grad is None else w.grad for w in group["params"]]

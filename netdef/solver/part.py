@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
+import torch
 from torch import Tensor, fx
 
 from netdef.data.reader import Shard
@@ -91,7 +93,9 @@ def _build_part(graph: Graph, config: SolverConfig, style: Style, random: Random
     else:
         own, whole = rebatch(graph, lambda rows: len(shard.rows(rows))), graph
     wanted = dict.fromkeys([*(blob.id for blob in own.outputs), *_read(terms(own, whole))])
-    module = prepared(own, style, random, list(wanted))
+    # In parts it begins on the processor, for the device may have no room for it; torch shares out plain strides alone.
+    first = replace(style, device=torch.device("cpu"), channels_last=False) if style.in_parts else style
+    module = prepared(own, first, random, list(wanted))
     if config.sync_batch_norm:
         synchronise(module)
     feed = feed_of(whole, module, config.train, config, style, random, shard=shard)

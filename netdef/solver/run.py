@@ -18,8 +18,10 @@ from netdef.solver.optimizer import CaffeOptimizer, Learnable
 from netdef.solver.randomness import Randomness
 from netdef.solver.running import RunningNet
 from netdef.solver.scaling import NO_SCALE, Scale
+from netdef.solver.team import ALONE
 from netdef.solver.watched import Standing
 from netdef.targets.torch import load_arrays, net_layers, shared_blobs, tensors
+from netdef.targets.torch.parts import own
 from netdef.weights import match, read_weights
 
 RULES: dict[str, Callable[[SolverConfig], rules.Rule]] = {
@@ -43,7 +45,8 @@ class Run:
         current_step: drops that the learning rate policy has made.
         average: the moving average of the weights, where `ema_decay` asks for one.
         standings: how the outputs stand that `plateau` and `early_stop` watch.
-        update: what the last update subtracted from each parameter, by its id; kept for `snapshot_diff` alone.
+        update: what the last update subtracted from each parameter (from this process's part of it), by its id; kept
+            for `snapshot_diff` alone.
     """
 
     config: SolverConfig
@@ -72,6 +75,7 @@ def make_optimizer(config: SolverConfig, net: RunningNet) -> CaffeOptimizer:
         clip=config.clip_gradients,
         clip_value=config.clip_value,
         iter_size=config.iter_size,
+        team=net.team if net.style.in_parts else ALONE,
     )
 
 
@@ -93,9 +97,9 @@ def attach(run: Run) -> None:
 def update(run: Run) -> None:
     """Make one update from the gradients at hand, and do what follows from it."""
     held = tensors(run.train.module, run.train.graph) if run.config.snapshot_diff else {}
-    before = {name: tensor.detach().clone() for name, tensor in held.items()}
+    before = {name: own(tensor).detach().clone() for name, tensor in held.items()}
     run.scale.step(run.optimizer)
-    run.update = {name: old - held[name].detach() for name, old in before.items()}
+    run.update = {name: old - own(held[name]).detach() for name, old in before.items()}
     if run.average is not None:
         run.average.update()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from netdef.data.reader import ONE, WHOLE, Shard, Turns
 from netdef.diagnostics import NetdefError, error
@@ -24,8 +24,9 @@ from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.randomness import Randomness
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
-from netdef.targets.torch import build_module, share, tensors
-from netdef.targets.torch.layout import to_channels_last
+from netdef.targets.torch import build_module, lend, tensors
+from netdef.targets.torch.layout import channels_last, to_channels_last
+from netdef.targets.torch.parts import in_parts, own, whole
 
 
 class RunningNet:
@@ -121,16 +122,51 @@ def feed_of(
 
 
 def share_weights(owner: RunningNet, *others: RunningNet) -> None:
-    """Let test nets compute with the training net's own parameters."""
+    """Let test nets compute with the training net's own parameters; see `lending` for those held in parts."""
+    held = tensors(owner.module, owner.graph)
+    if owner.style.in_parts:
+        held = {id: _nowhere(tensor) if in_parts(tensor) else tensor for id, tensor in held.items()}
     for other in others:
-        share(owner.module, owner.graph, other.module, other.graph)
+        lend(held, owner.graph, other.module, other.graph)
+
+
+@contextmanager
+def lending(owner: RunningNet, other: RunningNet) -> Iterator[None]:
+    """Let a test net compute in the block with parameters that processes hold in parts; each enters it.
+
+    They are put together for the block; outside of it the test net takes no memory for them.
+    """
+    if not owner.style.in_parts:
+        yield
+        return
+    lend(_whole(owner), owner.graph, other.module, other.graph)
+    try:
+        yield
+    finally:
+        share_weights(owner, other)
+
+
+def _whole(net: RunningNet) -> dict[str, Tensor]:
+    """A net's parameters and statistics; those in parts put together, by every process at the same time."""
+    held = tensors(net.module, net.graph)
+    return {id: _together(tensor, net.style) if in_parts(tensor) else tensor for id, tensor in held.items()}
+
+
+@torch.no_grad()
+def _together(tensor: Tensor, style: Style) -> Tensor:
+    full = whole(own(tensor), tensor)
+    return nn.Parameter(channels_last(full) if style.channels_last else full, requires_grad=False)
+
+
+def _nowhere(tensor: Tensor) -> Tensor:
+    return nn.Parameter(torch.empty(tensor.shape, device="meta"), requires_grad=False)
 
 
 def first_not_finite(net: RunningNet) -> str | None:
     """The first layer whose output of the last batch is not finite, None if all are: the batch is computed again."""
     names = [blob.id for blob in net.graph.blobs.values()]
     module = build_module(net.graph, outputs=names, device=net.style.device)
-    share(net.module, net.graph, module, net.graph)
+    lend(_whole(net), net.graph, module, net.graph)
     with torch.no_grad(), net.style.autocast():
         blobs = module(**net.batch)
     for node in net.graph.nodes:
@@ -140,10 +176,11 @@ def first_not_finite(net: RunningNet) -> str | None:
 
 
 def weights_finite(net: RunningNet) -> bool:
-    """Whether every parameter and statistic is finite."""
-    held = list(tensors(net.module, net.graph).values())
-    norms = torch.stack([norm.float() for norm in torch._foreach_norm([tensor.detach() for tensor in held])])
-    return bool(torch.isfinite(norms).all())
+    """Whether every parameter and statistic is finite, in every process; each asks at the same time."""
+    held = [own(tensor).detach() for tensor in tensors(net.module, net.graph).values()]
+    norms = torch.stack([norm.float() for norm in torch._foreach_norm(held)])
+    (bad,) = net.team.any(not bool(torch.isfinite(norms).all()))
+    return not bad
 
 
 @contextmanager

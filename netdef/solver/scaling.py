@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from netdef.solver.team import ALONE, Team
+
 FIRST, GROWTH, BACKOFF, INTERVAL = 2.0**16, 2.0, 0.5, 2000
 """As in torch.amp.GradScaler."""
 
@@ -67,10 +69,12 @@ class LossScale:
 
     Where a gradient is not finite the update is left out and the scale halved; after 2,000 updates without that it
     doubles. An iteration whose update is left out counts all the same. The device is asked once an iteration.
+
+    `team`: the processes that hold the gradients in parts together.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.scale, self.good = FIRST, 0
+    def __init__(self, device: torch.device, team: Team = ALONE) -> None:
+        self.scale, self.good, self.team = FIRST, 0, team
         self._bad = torch.zeros((), device=device)
 
     def backward(self, loss: Tensor) -> None:
@@ -81,7 +85,7 @@ class LossScale:
         """See Scale."""
         inverse = torch.full((), 1 / self.scale, device=self._bad.device)
         torch._amp_foreach_non_finite_check_and_unscale_(optimizer.gradients(), self._bad.zero_(), inverse)
-        if self._bad.item():
+        if self.team.sum(self._bad).item():
             self.scale, self.good = self.scale * BACKOFF, 0
             optimizer.iteration += 1
             return

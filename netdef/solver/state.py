@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,20 +19,22 @@ from netdef.diagnostics import Diagnostic, NetdefError, error, warning
 from netdef.solver.run import Run, load_weights
 from netdef.solver.snapshot import Content, averages_path, learned_net, run_state_path
 from netdef.targets.torch import layer_blobs, shared_blobs, tensors
+from netdef.targets.torch.parts import whole
 from netdef.weights import LayerWeights, SolverStateFile, read_run_state, read_solverstate
 
 PathLike = str | os.PathLike[str]
+T = TypeVar("T")
 
 
 def capture(run: Run) -> Content:
-    """All that a snapshot of the run as it is now holds."""
+    """All that a snapshot of the run as it is now holds; of several processes the first alone gets the arrays."""
     position = {"train": run.train.feed.state(), "tests": [net.feed.state() for net in run.tests]}
     return Content(
         net_name=run.train.graph.name,
-        layers=_layers(run, diffs=run.config.snapshot_diff),
+        layers=_at_once(run, _layers(run, diffs=run.config.snapshot_diff)),
         iteration=run.iter,
         current_step=run.current_step,
-        history=tuple(row.detach().to("cpu").contiguous().numpy() for row in run.optimizer.history()),
+        history=_kept(run, (row.detach().to("cpu").contiguous().numpy() for row in run.optimizer.history())),
         arrays={**run.random.arrays(), **_carried(run)},
         values={
             "iteration": run.iter,
@@ -41,7 +45,7 @@ def capture(run: Run) -> Content:
             "scale": run.scale.state(),
             "watched": {name: standing.state() for name, standing in run.standings.items()},
         },
-        averages=averaged(run) if run.average else None,
+        averages=_averages(run),
     )
 
 
@@ -87,9 +91,15 @@ def _layers(run: Run, *, diffs: bool = False) -> Iterator[LayerWeights]:
         kept = [i for i in range(len(layer.blobs)) if (layer.name, i) not in borrowed]
         keys = tuple(map(str, kept)) if len(kept) < len(layer.blobs) else ()
         blobs = [np.ascontiguousarray(layer.blobs[i]) for i in kept]
-        updates = [run.update.get(node.params[i].id) for i in kept]
-        made = [_diff(update, blob) for update, blob in zip(updates, blobs, strict=True)] if diffs else []
+        updates = [_update(run, node.params[i].id) for i in kept] if diffs else []
+        made = [_diff(update, blob) for update, blob in zip(updates, blobs, strict=False)]
         yield LayerWeights(layer.name, layer.type, blobs, made, keys)
+
+
+def _update(run: Run, param: str) -> Tensor | None:
+    """What the last update subtracted from a parameter; from all of it where processes hold parts."""
+    part = run.update.get(param)
+    return None if part is None else whole(part, tensors(run.train.module, run.train.graph)[param])
 
 
 def _diff(update: Tensor | None, blob: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,9 +111,36 @@ def _diff(update: Tensor | None, blob: NDArray[np.float32]) -> NDArray[np.float3
 
 @contextmanager
 def averaged(run: Run) -> Iterator[Iterable[LayerWeights]]:
-    """Lend the layers with their averaged weights, or their own where there is no average."""
+    """Lend the layers with their averaged weights, or their own where there is no average; see `_at_once`."""
     with run.average.in_place() if run.average else nullcontext():
-        yield _layers(run)
+        yield _at_once(run, _layers(run))
+
+
+def _averages(run: Run) -> AbstractContextManager[Iterable[LayerWeights]] | None:
+    if run.average is None:
+        return None
+    if not run.train.style.in_parts:
+        return averaged(run)
+    with averaged(run) as layers:
+        return nullcontext(layers)
+
+
+def _at_once(run: Run, layers: Iterable[LayerWeights]) -> Iterable[LayerWeights]:
+    """Layers as they are asked for, one by one; all of them now where every process has to bring its parts."""
+    return _kept(run, map(_copied, layers)) if run.train.style.in_parts else layers
+
+
+def _copied(layer: LayerWeights) -> LayerWeights:
+    """A layer whose arrays stay as they are now, whatever becomes of the weights."""
+    return replace(layer, blobs=[blob.copy() for blob in layer.blobs])
+
+
+def _kept(run: Run, items: Iterable[T]) -> tuple[T, ...]:
+    """All of them for the first process, which writes; the others take part in making them."""
+    if run.train.team.leads:
+        return tuple(items)
+    deque(items, maxlen=0)
+    return ()
 
 
 def _carried(run: Run) -> dict[str, NDArray[Any]]:

@@ -9,11 +9,15 @@ from typing import Any, Literal
 import torch
 
 from netdef.solver.config import SolverConfig
+from netdef.solver.team import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Where a net computes, in which memory format and precision; compiled, recomputing, recorded or not."""
+    """Where a net computes, in which memory format and precision; compiled, recomputing, recorded or not.
+
+    `in_parts`: whether each of several processes holds a part of every parameter alone.
+    """
 
     device: torch.device
     channels_last: bool = True
@@ -21,9 +25,10 @@ class Style:
     compile: bool = False
     checkpoint: bool = False
     cuda_graphs: bool = False
+    in_parts: bool = False
 
     @classmethod
-    def of(cls, config: SolverConfig, device: torch.device) -> Style:
+    def of(cls, config: SolverConfig, device: torch.device, team: Team = ALONE) -> Style:
         """What the solver asks for."""
         return cls(
             device,
@@ -32,6 +37,7 @@ class Style:
             config.compile,
             config.activation_checkpoint,
             config.cuda_graphs,
+            config.parallel == "FSDP" and team.world > 1,
         )
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -14,6 +14,7 @@ from netdef.ir import Blob, Graph, Node
 from netdef.solver.events import Displayed, Event, Output, Tested
 from netdef.solver.loop import Solver
 from netdef.targets.torch import tensors
+from netdef.targets.torch.parts import own
 
 SETS = 30
 """About how many sets of histograms a run gets, however long it is: they take far longer than a number."""
@@ -29,7 +30,8 @@ class TensorBoard:
     Scalars: ``train/loss``, ``train/lr``, ``train/images_per_s``, each output as ``train/<blob>`` and
     ``test/<blob>`` (``test1/<blob>`` for the second test net). Histograms of every parameter and its gradient
     (before clipping) and the first convolution's filters as an image, at every `every`-th display (spread over the run
-    by default) and at its end, when no gradient is left. The graph once.
+    by default) and at its end, when no gradient is left; of parameters that processes hold in parts those of this
+    process. The graph once.
     """
 
     def __init__(self, solver: Solver, folder: Path, *, every: int | None = None) -> None:
@@ -78,12 +80,13 @@ class TensorBoard:
     def _weights(self, iteration: int) -> None:
         train = self.solver.run.train
         for id, tensor in tensors(train.module, train.graph).items():
-            for kind, values in (("weights", tensor.detach()), ("gradients", tensor.grad)):
+            gradient = None if tensor.grad is None else own(tensor.grad)
+            for kind, values in (("weights", own(tensor).detach()), ("gradients", gradient)):
                 if values is not None and values.numel() and bool(torch.isfinite(values).all()):
                     self._writer.add_histogram(f"{kind}/{id.replace('.', '/')}", values.float().cpu(), iteration)
         if (found := first_filters(train.graph)) is not None:
             filters = tensors(train.module, train.graph)[found.params[0].id]
-            image = filter_image(filters.detach().float().cpu())
+            image = filter_image(own(filters).detach().float().cpu())
             self._writer.add_image(f"filters/{found.id}", image, iteration)
         self._writer.flush()
 

@@ -13,6 +13,8 @@ import torch
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics
 from netdef.solver.team import joined
+from netdef.targets.torch import tensors
+from netdef.targets.torch.parts import own
 
 
 def run(folder: Path) -> None:
@@ -21,10 +23,18 @@ def run(folder: Path) -> None:
     with joined() as team, Solver(folder / "solver.prototxt") as solver:
         if not team.leads:
             solver.solve()
-            return
-        with closing(Metrics(folder / "out/metrics.jsonl", 0)) as metrics:
-            solver.observers.append(metrics)
-            solver.solve()
+        else:
+            with closing(Metrics(folder / "out/metrics.jsonl", 0)) as metrics:
+                solver.observers.append(metrics)
+                solver.solve()
+        (folder / f"held_by_{team.rank}").write_text(str(held(solver)))
+
+
+def held(solver: Solver) -> int:
+    """Bytes that this process's weights and history take in memory."""
+    weights = tensors(solver.net, solver.run.train.graph).values()
+    history = [row for rows in solver.optimizer.state.values() for row in rows.values()]
+    return sum(own(tensor).untyped_storage().nbytes() for tensor in (*weights, *history))
 
 
 def attempt(folder: Path) -> int:

@@ -111,7 +111,7 @@ def test_the_best_cuts_need_the_least() -> None:
 @pytest.mark.parametrize(
     ("field", "found"),
     [
-        ("parallel: FSDP", "`parallel: FSDP` is not available"),
+        ("parallel: FSDP compile: true", "`parallel: FSDP` and `compile` exclude each other"),
         ("cuda_graphs: true", "`cuda_graphs` is not available without `compile`"),
         ("activation_checkpoint: true compile: true", "`activation_checkpoint` and `compile` exclude each other"),
     ],

@@ -167,8 +167,11 @@ Often the wrong file is named: a `deploy.prototxt` begins with `Input` and has n
         "ND0713",
         "a setting that is not there yet, or not on this device",
         """\
-`precision: TF32` and `FP16` need a GPU. Use `precision: FP32` (exact), or `BF16`, which works everywhere and pays where
-the hardware multiplies in bfloat16.""",
+`precision: TF32` needs a GPU. Use `precision: FP32` (exact), or `BF16`, which works everywhere and pays where
+the hardware multiplies in bfloat16.
+
+Some ways of computing exclude each other: `activation_checkpoint` and `parallel: FSDP` decide what a device keeps while
+it computes, and so does `compile`.""",
     ),
     Page(
         "ND0717",

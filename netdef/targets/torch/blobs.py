@@ -13,6 +13,7 @@ from torch import nn
 
 from netdef.ir import Graph, Node, ParamSpec
 from netdef.targets.torch.build import tensors
+from netdef.targets.torch.parts import own, part_of, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,20 @@ def load_arrays(module: nn.Module, graph: Graph, arrays: Mapping[tuple[str, int]
                 array = None if node.name in seen else arrays.get((node.name, index))
                 if array is not None:
                     target = held[param.id]
-                    target.copy_(torch.tensor(array, dtype=target.dtype).reshape(target.shape))
+                    full = torch.tensor(array, dtype=target.dtype).reshape(target.shape)
+                    own(target).copy_(part_of(full, target))
             seen.add(node.name)
 
 
 def layer_blobs(module: nn.Module, graph: Graph) -> Iterator[LayerBlobs]:
-    """Every layer of the net with its parameters; one without any has none."""
+    """Every layer of the net with its parameters; one without any has none.
+
+    Where several processes hold the parameters in parts, each must ask for every layer at the same time.
+    """
     held = tensors(module, graph)
     for node in graph.nodes:
-        arrays = (held[param.id].detach().float().cpu().numpy() for param in node.params)
+        full = (whole(own(held[param.id]), held[param.id]) for param in node.params)
+        arrays = (tensor.detach().float().cpu().numpy() for tensor in full)
         shapes = (spec.shape.known_sizes() for spec in _specs(node))
         blobs = tuple(array.reshape(shape) for array, shape in zip(arrays, shapes, strict=True))
         yield LayerBlobs(node.name, node.type, blobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, cast
@@ -78,7 +78,11 @@ def tensors(module: nn.Module, graph: Graph) -> dict[str, Tensor]:
 
 def share(owner: nn.Module, owner_graph: Graph, module: nn.Module, graph: Graph) -> None:
     """Let a test net use the train net's parameters, by layer name (Caffe's ShareTrainedLayersWith)."""
-    theirs = tensors(owner, owner_graph)
+    lend(tensors(owner, owner_graph), owner_graph, module, graph)
+
+
+def lend(theirs: Mapping[str, Tensor], owner_graph: Graph, module: nn.Module, graph: Graph) -> None:
+    """Let a module use tensors that belong to the parameters of another net, by layer name."""
     for node in graph.nodes:
         if node.id not in owner_graph.layers:
             continue
