@@ -29,7 +29,8 @@ class Window:
             Mismatch: ND0405, there is no kernel size; ND0408, a field has another count of numbers.
         """
         if num_axes and not self.kernel:
-            raise Mismatch("`kernel_size` is missing", code="ND0405", help=_EXAMPLE)
+            why = f"`kernel_size` is missing, but the bottom's spatial axes are {num_axes}"
+            raise Mismatch(why, bottom=0, code="ND0405", help=_EXAMPLE)
         return Window(
             _spread(self.kernel, num_axes, "kernel_size"),
             _spread(self.stride, num_axes, "stride"),

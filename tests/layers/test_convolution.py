@@ -82,7 +82,7 @@ def test_cost(text: str, bottom: str, expected: int | None) -> None:
 
 
 MISMATCHES = [
-    (f"{CONV} {{ num_output: 4 }}", "2x3x8", "ND0405", "`kernel_size` is missing"),
+    (f"{CONV} {{ num_output: 4 }}", "2x3x8", "ND0405", "`kernel_size` is missing, but the bottom's spatial axes are 1"),
     (
         f"{CONV} {{ num_output: 4 kernel_size: 7 }}",
         "2x3x8x6",
