@@ -171,11 +171,11 @@ class Eltwise(Layer):
         coeff = tuple(param.message.coeff)
         if coeff and operation == "PROD":
             param.reject("ND0421", "`coeff` weighs a sum; PROD has no use for it", "coeff", help="drop `coeff`")
-        elif coeff and operation == "MAX":
-            param.warn("ND0421", "`coeff` weighs a sum; MAX takes no notice of it", "coeff", help="drop `coeff`")
         elif coeff and len(coeff) != block.num_bottoms:
             found = f"{plural(len(coeff), 'value')} for {plural(block.num_bottoms, 'bottom')}"
             param.reject("ND0420", f"`coeff` has {found}", "coeff", help="give one for each bottom, or none at all")
+        elif coeff and operation == "MAX":
+            param.warn("ND0421", "`coeff` weighs a sum; MAX takes no notice of it", "coeff", help="drop `coeff`")
         fits = operation == "SUM" and len(coeff) == block.num_bottoms
         return cls(operation, coeff if fits and set(coeff) != {1.0} else ())
 
@@ -281,9 +281,9 @@ def _ln_base(param: Block, *, logarithm: bool = False) -> float:
     base = param.message.base
     if base == -1:
         return 1.0
-    if base > 0 and not (logarithm and base == 1):
+    if 0 < base < inf and not (logarithm and base == 1):
         return log(base)
-    need = "above 0 and other than 1" if logarithm else "above 0"
+    need = "finite" if base == inf else "above 0 and other than 1" if logarithm else "above 0"
     param.reject("ND0419", f"`base` must be {need}, or -1 for e; found {base:g}", "base")
     return 1.0
 
@@ -294,8 +294,11 @@ def _exp(exponent: float) -> float:
 
 
 def _power(base: float, exponent: float) -> float:
-    """C's pow: infinite at 0 to a negative power, NaN for a root of a negative number."""
+    """C's pow: infinite at 0 to a negative power and where a float ends, NaN for a root of a negative number."""
     if base == 0 and exponent < 0:
         return inf
-    result = base**exponent
+    try:
+        result = base**exponent
+    except OverflowError:
+        return -inf if base < 0 and exponent % 2 == 1 else inf
     return nan if isinstance(result, complex) else result

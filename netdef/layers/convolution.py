@@ -54,7 +54,7 @@ class Filters(Layer):
             param.reject("ND0409", f"`group` {group} does not divide `num_output` {num_output}", "group")
             group = 1
         fillers = decode_filler(param.sub("weight_filler")), decode_filler(param.sub("bias_filler"))
-        return cls(num_output, decode_window(param), group, m.bias_term, m.axis, *fillers)
+        return cls(num_output, decode_window(param, optional=True), group, m.bias_term, m.axis, *fillers)
 
     @abstractmethod
     def weight_shape(self, channels: Dim, kernel: tuple[int, ...]) -> Shape:
@@ -262,17 +262,22 @@ class Im2col(Layer):
         return (_batched(g, lambda x: _im2col(g, x, w), x, axis),)
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
-        """Conv with a filter for each place in the window that is 1 there and 0 elsewhere."""
+        """Conv with a filter for each place in the window that is 1 there and 0 elsewhere.
+
+        With its channels elsewhere than on axis 1, or so many as a run brings, each of them counts as an image.
+        """
         (x,) = bottoms
         axis, w = self._place(x.shape)
-        channels, size = x.shape[axis], prod(w.kernel)
-        if axis != 1 or channels is None or not 1 <= len(w.kernel) <= 3:
-            raise Unsupported("Im2col has a counterpart in ONNX only for channels on axis 1 and 1 to 3 spatial axes")
-        one_hot = [float(i == j) for i in range(size) for j in range(size)]
-        filters = g.floats(one_hot * channels, [channels * size, 1, *w.kernel])
-        pads = [*w.pad, *w.pad]
-        strides, dilations = list(w.stride), list(w.dilation)
-        return (g.op("Conv", x, filters, strides=strides, pads=pads, dilations=dilations, group=channels),)
+        if not 1 <= len(w.kernel) <= 3:
+            raise Unsupported("Im2col has a counterpart in ONNX only over 1 to 3 spatial axes")
+        channels = x.shape[axis]
+        if axis == 1 and channels is not None:
+            return (_onnx_columns(g, x, w, channels),)
+        (top,), spatial = self.infer((x.shape,)), Shape(x.shape.sizes[axis + 1 :])
+        if not spatial.known:
+            raise _undecided(x.shape)
+        planes = g.op("Reshape", x, g.ints([-1, 1, *spatial.known_sizes()]))
+        return (g.op("Reshape", _onnx_columns(g, planes, w, 1), g.ints(_open(top))),)
 
     def _place(self, shape: Shape) -> tuple[int, Window]:
         axis = canonical(self.axis, shape)
@@ -291,6 +296,14 @@ def _batched(g: TorchRecorder, step: Step, x: Value, axis: int) -> Value:
         return cast(Value, g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0))
     leading = tuple(_open(Shape((None, *x.shape.sizes[1:axis]))))  # the first is the batch, which a run may change
     return cast(Value, g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading))
+
+
+def _onnx_columns(g: OnnxBuilder, x: Value, w: Window, channels: int) -> Value:
+    size = prod(w.kernel)
+    one_hot = [float(i == j) for i in range(size) for j in range(size)]
+    filters = g.floats(one_hot * channels, [channels * size, 1, *w.kernel])
+    pads, strides, dilations = [*w.pad, *w.pad], list(w.stride), list(w.dilation)
+    return g.op("Conv", x, filters, strides=strides, pads=pads, dilations=dilations, group=channels)
 
 
 def _flat(shape: Shape, axis: int) -> list[int]:

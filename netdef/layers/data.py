@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from netdef.ir import UNKNOWN, Filler, ParamSpec, Shape
+from netdef.layers.axes import plural
 from netdef.layers.base import Arity, Layer, at_least, between, exactly, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
@@ -14,6 +15,7 @@ from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
 _T = TypeVar("_T")
 MAX_COUNT = 2**31 - 1
 """Caffe holds a blob's number of elements in an int."""
+_OLD_SIZES = ("num", "channels", "height", "width")
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,9 +345,13 @@ def decode_shape(block: Block, name: str, index: int = 0) -> Shape:
     shape = Shape(tuple(max(size, 0) for size in dims))
     if any(size < 0 for size in dims):
         block.reject("ND0478", f"a size cannot be negative: {'x'.join(map(str, dims))}", name, index)
-    elif (shape.count() or 0) > MAX_COUNT:
-        block.reject("ND0479", f"{shape} has {shape.count()} elements; a blob holds {MAX_COUNT} at most", name, index)
+    _check_held(block, shape, name, index)
     return shape
+
+
+def _check_held(block: Block, shape: Shape, name: str, index: int = 0) -> None:
+    if (shape.count() or 0) > MAX_COUNT:
+        block.reject("ND0479", f"{shape} has {shape.count()} elements; a blob holds {MAX_COUNT} at most", name, index)
 
 
 def _warn_unread(block: Block, names: tuple[str, ...]) -> None:
@@ -361,17 +367,34 @@ def _image_and_label(batch_size: int, transform: Transform, count: int) -> tuple
 
 
 def _dummy_shapes(block: Block) -> tuple[Shape, ...]:
-    m = block.message
-    if m.shape:
-        shapes = tuple(decode_shape(block, "shape", i) for i in range(len(m.shape)))
-    else:
-        sizes = (m.num, m.channels, m.height, m.width)
-        if len({len(column) for column in sizes}) > 1 or not m.num:
-            block.reject("ND0477", "DummyData needs `shape`, or as many `num` as `channels`, `height` and `width`")
-        shapes = tuple(Shape(row) for row in zip(*sizes, strict=False))
-    if len(shapes) not in (1, block.num_tops):
-        block.reject("ND0477", f"{block.num_tops} tops need 1 or {block.num_tops} shapes, found {len(shapes)}", "shape")
-    return _spread(shapes or (UNKNOWN,), block.num_tops)
+    """The tops' shapes: `shape`, or the four old fields, of which each is given once for all tops or once for each."""
+    old = [name for name in _OLD_SIZES if getattr(block.message, name)]
+    if not old:
+        shapes = tuple(decode_shape(block, "shape", i) for i in range(len(block.message.shape)))
+        _check_dummy_count(block, "shape", len(shapes))
+        return _spread(shapes or (UNKNOWN,), block.num_tops)
+    if block.message.shape:
+        names = ", ".join(f"`{name}`" for name in old)
+        block.reject("ND0477", f"`shape` and {names} exclude each other", old[0], help="keep `shape`")
+    columns = [_old_sizes(block, name) for name in _OLD_SIZES]
+    shapes = tuple(map(Shape, zip(*columns, strict=True)))
+    for shape in shapes:
+        _check_held(block, shape, old[0])
+    return shapes
+
+
+def _old_sizes(block: Block, name: str) -> tuple[int, ...]:
+    """One size for each top."""
+    sizes = tuple(getattr(block.message, name))
+    _check_dummy_count(block, name, len(sizes))
+    return _spread(sizes or (1,), block.num_tops)
+
+
+def _check_dummy_count(block: Block, name: str, found: int) -> None:
+    if found not in (1, block.num_tops):
+        need = "1" if block.num_tops == 1 else f"1 or {block.num_tops}"
+        message = f"{plural(block.num_tops, 'top')} need{'s' * (block.num_tops == 1)} {need} `{name}`, found {found}"
+        block.reject("ND0477", message, name)
 
 
 def _spread(items: tuple[_T, ...], count: int) -> tuple[_T, ...]:

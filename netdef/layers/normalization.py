@@ -14,6 +14,9 @@ from netdef.layers.block import Block
 from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
 from netdef.layers.window import checked
 
+_NUM_AXES = 4
+"""Of a blob of images."""
+
 
 @layer("LRN")
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,25 @@ class LRN(Layer):
         return (g.netdef.lrn_within(x, self.size, self.alpha, self.beta),)
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
-        """LRN, or a division by a power of a mean."""
+        """LRN, or a division by a power of a mean; ONNX Runtime's LRN takes no alpha or beta that isn't positive."""
         (x,) = bottoms
-        if self.region == "ACROSS_CHANNELS":
+        reach = self.size // 2
+        if self.region == "WITHIN_CHANNEL":
+            return (self._onnx_by_mean(g, x, _mean(g, x, [self.size] * 2, [reach] * 4), 1.0),)
+        if self.alpha > 0 and self.beta > 0:
             return (g.op("LRN", x, size=self.size, alpha=self.alpha, beta=self.beta, bias=self.k),)
-        pads = [self.size // 2] * 4
-        square = g.op("Mul", x, x)
-        mean = g.op("AveragePool", square, kernel_shape=[self.size] * 2, pads=pads, count_include_pad=1)
-        base = g.op("Add", g.op("Mul", mean, g.scalar(self.alpha)), g.scalar(1.0))
-        return (g.op("Mul", x, g.op("Pow", base, g.scalar(-self.beta))),)
+        channels = g.op("Unsqueeze", x, g.ints([1]))
+        mean = _mean(g, channels, [self.size, 1, 1], [reach, 0, 0] * 2)
+        return (self._onnx_by_mean(g, x, g.op("Squeeze", mean, g.ints([1])), self.k),)
+
+    def _onnx_by_mean(self, g: OnnxBuilder, x: Value, mean: Value, k: float) -> Value:
+        base = g.op("Add", g.op("Mul", mean, g.scalar(self.alpha)), g.scalar(k))
+        return g.op("Mul", x, g.op("Pow", base, g.scalar(-self.beta)))
+
+
+def _mean(g: OnnxBuilder, x: Value, kernel: list[int], pads: list[int]) -> Value:
+    """The mean of the squares under the window around each place; padding counts."""
+    return g.op("AveragePool", g.op("Mul", x, x), kernel_shape=kernel, pads=pads, count_include_pad=1)
 
 
 @layer("BatchNorm")
@@ -161,9 +174,9 @@ def _reject_rate(param: Block, rate: float) -> None:
 class MVN(Layer):
     """``(x - mean) / (sqrt(variance) + eps)`` over each plane of each image, or over each image with `across_channels`.
 
-    Shapes: bottom and top ``N x C x H x W`` (or fewer axes, but two at least). eps is added to the deviation, not to
-    the variance as in torch's `instance_norm` and ONNX's InstanceNormalization; the gradient is Caffe's, which takes
-    the deviation and eps for one number. Source: Caffe's mvn_layer.cpp.
+    Shapes: bottom ``N x C x H x W`` or fewer axes, top always four: axes of size 1 are put behind. eps is added to the
+    deviation, not to the variance as in torch's `instance_norm` and ONNX's InstanceNormalization; the gradient is
+    Caffe's, which takes the deviation and eps for one number. Source: Caffe's mvn_layer.cpp.
     """
 
     in_place: ClassVar[bool] = True
@@ -179,31 +192,34 @@ class MVN(Layer):
         return cls(m.normalize_variance, m.across_channels, m.eps)
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        """The bottom's shape."""
+        """The bottom's sizes in four axes."""
         (x,) = bottoms
-        if x.ranked and not 1 <= x.rank <= 4:
+        if not x.ranked:
+            return (Shape((None,) * _NUM_AXES),)
+        if not 1 <= x.rank <= _NUM_AXES:
             raise Mismatch(f"MVN works on blobs of 1 to 4 axes, found {x.rank} ({x})", bottom=0, code="ND0411")
-        return bottoms
+        return (Shape((*x.sizes, *[1] * (_NUM_AXES - x.rank))),)
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`netdef.nn.mvn`, or the mean subtracted."""
         (x,) = bottoms
-        axes = self._axes(x)
+        for _ in range(x.shape.rank, _NUM_AXES):
+            x = g.torch.unsqueeze(x, -1)
         if self.normalize_variance:
-            return (g.netdef.mvn(x, axes, self.eps),)
-        return (g.torch.sub(x, g.torch.mean(x, axes, keepdim=True) if axes else x),)
+            return (g.netdef.mvn(x, self._axes, self.eps),)
+        return (g.torch.sub(x, g.torch.mean(x, self._axes, keepdim=True)),)
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """Means, spelled out."""
         (x,) = bottoms
-        axes = self._axes(x)
-        if not axes:
-            return (g.op("Sub", x, x),)
-        centred = g.op("Sub", x, onnx_reduce(g, "ReduceMean", x, axes, keepdims=True))
+        if x.shape.rank < _NUM_AXES:
+            x = g.op("Unsqueeze", x, g.ints(range(x.shape.rank, _NUM_AXES)))
+        centred = g.op("Sub", x, onnx_reduce(g, "ReduceMean", x, self._axes, keepdims=True))
         if not self.normalize_variance:
             return (centred,)
-        variance = onnx_reduce(g, "ReduceMean", g.op("Mul", centred, centred), axes, keepdims=True)
+        variance = onnx_reduce(g, "ReduceMean", g.op("Mul", centred, centred), self._axes, keepdims=True)
         return (g.op("Div", centred, g.op("Add", g.op("Sqrt", variance), g.scalar(self.eps))),)
 
-    def _axes(self, x: Value) -> tuple[int, ...]:
-        return tuple(range(1 if self.across_channels else 2, x.shape.rank))
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(range(1 if self.across_channels else 2, _NUM_AXES))

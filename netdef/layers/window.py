@@ -10,6 +10,7 @@ from netdef.layers.base import Mismatch
 from netdef.layers.block import Block
 
 Sizes = tuple[int, ...]
+_EXAMPLE = "add for instance `kernel_size: 3`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,11 @@ class Window:
         """The window with exactly one number for each of `num_axes` spatial axes.
 
         Raises:
-            Mismatch: ND0408, a field has another count of numbers.
+            Mismatch: ND0405, there is no kernel size; ND0408, a field has another count of numbers.
         """
+        if num_axes and not self.kernel:
+            why = f"`kernel_size` is missing, but the bottom's spatial axes are {num_axes}"
+            raise Mismatch(why, bottom=0, code="ND0405", help=_EXAMPLE)
         return Window(
             _spread(self.kernel, num_axes, "kernel_size"),
             _spread(self.stride, num_axes, "stride"),
@@ -68,7 +72,7 @@ class Window:
 
     def __str__(self) -> str:
         """``kernel 3, stride 2, pad 1``; what has no effect is left out."""
-        parts = [f"kernel {by(self.kernel)}"]
+        parts = [f"kernel {by(self.kernel)}" if self.kernel else "no kernel"]
         parts += [f"stride {by(self.stride)}"] if set(self.stride) != {1} else []
         parts += [f"pad {by(self.pad)}"] if set(self.pad) != {0} else []
         parts += [f"dilation {by(self.dilation)}"] if set(self.dilation) != {1} else []
@@ -140,20 +144,21 @@ class Windows:
         return self.window.kernel[i], self.window.stride[i], self.window.pad[i]
 
 
-def decode_window(block: Block) -> Window:
+def decode_window(block: Block, *, optional: bool = False) -> Window:
     """The window in a ConvolutionParameter or PoolingParameter.
 
     Source: Caffe's base_conv_layer.cpp and pooling_layer.cpp, LayerSetUp. Refused are: no kernel size (ND0405), both
     spellings of one size (ND0406), one half of a pair (ND0407), a number below 1 (ND0401) or beyond int (ND0404).
+    With `optional` the kernel may be missing, as over no spatial axis none is needed; `Window.over` sees to the others.
     """
     kernel = read_sizes(block, "kernel_size", "kernel")
-    if not kernel:
-        block.reject("ND0405", "`kernel_size` is missing", help="add for instance `kernel_size: 3`")
+    if not kernel and not optional:
+        block.reject("ND0405", "`kernel_size` is missing", help=_EXAMPLE)
     stride = read_sizes(block, "stride", "stride") or (1,)
     pad = read_sizes(block, "pad", "pad", low=0) or (0,)
     dilated = "dilation" in block.message.DESCRIPTOR.fields_by_name
     dilation = (read_sizes(block, "dilation") if dilated else ()) or (1,)
-    return Window(kernel or (1,), stride, pad, dilation)
+    return Window(kernel if optional else kernel or (1,), stride, pad, dilation)
 
 
 def read_sizes(block: Block, name: str, stem: str = "", *, low: int = 1) -> Sizes:

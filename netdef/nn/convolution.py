@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from netdef.nn.loss import check_labels
+
 
 def im2col(
     x: Tensor, kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], dilation: Sequence[int]
@@ -25,5 +27,14 @@ def im2col(
 
 
 def embed(index: Tensor, weight: Tensor) -> Tensor:
-    """The rows of `weight` that the floats in `index` name: ``...`` and ``R x K`` to ``... x K``."""
-    return F.embedding(index.long(), weight)
+    """The rows of `weight` that the floats in `index` name: ``...`` and ``R x K`` to ``... x K``.
+
+    Raises:
+        LabelError: there is no such row.
+    """
+    rows = index.long()
+    try:
+        return F.embedding(rows, weight)
+    except IndexError:  # of indices on the CPU, where torch looks at each of them anyway
+        check_labels(rows, len(weight), what="index", of="rows")
+        raise

@@ -45,8 +45,11 @@ class BatchNorm(nn.Module):
         # With a momentum of 1 torch leaves in these just what Caffe counts: the mean, and the unbiased variance.
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
         y = torch.batch_norm(x, weight, bias, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
+        num_values = x.numel() // x.shape[1]
         if self.counting:
-            self._count(mean, variance, x.numel() // x.shape[1])
+            self._count(mean, variance, num_values)
+        if num_values == 1:  # each value is its channel's mean: nothing is left of it, but in torch some rounding
+            return F.batch_norm(x - x, torch.zeros_like(mean), torch.ones_like(mean), weight, bias)
         return y
 
     @torch.no_grad()
@@ -142,8 +145,6 @@ class _Mvn(torch.autograd.Function):
 
 
 def mvn(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
-    """``(x - mean) / (sqrt(variance) + eps)``, mean and variance over `axes`; 0 when there are none."""
-    if not axes:
-        return x - x
+    """``(x - mean) / (sqrt(variance) + eps)``, mean and variance over `axes`, of which there is one at least."""
     y: Tensor = _Mvn.apply(x, axes, eps)[0]  # type: ignore[no-untyped-call]
     return y

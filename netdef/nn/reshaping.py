@@ -13,7 +13,7 @@ def reshape(x: Tensor, dims: tuple[int, ...], start: int = 0, end: int | None = 
     sizes = x.shape
     tail = () if end is None else sizes[end:]
     copied = [size or sizes[start + i] for i, size in enumerate(dims)]
-    return x.reshape(*sizes[:start], *copied, *tail)
+    return x.reshape((*sizes[:start], *copied, *tail))
 
 
 def crop(x: Tensor, reference: Tensor, axis: int, offsets: tuple[int, ...]) -> Tensor:

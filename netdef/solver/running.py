@@ -189,7 +189,7 @@ def reported(net: RunningNet) -> Iterator[None]:
     try:
         yield
     except LabelError as fault:
-        help = "give the last layer more outputs, or mend the labels"
+        help = "mend the labels or indices, or give the layer that they count in more outputs (Embed: `input_dim`)"
         raise NetdefError([error("ND0512", f'the net "{net.graph.name}": {fault}', help=help)]) from fault
     except NetdefError:
         raise

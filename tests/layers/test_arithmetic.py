@@ -27,6 +27,8 @@ VALUES = [
     (of_one("Power", "power_param { power: 0 }"), (2, inf), (1, 1), (0, 0)),
     (of_one("Power", "power_param { scale: 0 shift: 3 power: 2 }"), (2, inf), (9, 9), (0, 0)),
     (of_one("Power", "power_param { scale: 0 power: -1 }"), (2, 3), (inf, inf), (0, 0)),
+    (of_one("Power", "power_param { scale: 0 shift: 1e30 power: 20 }"), (2, 3), (inf, inf), (0, 0)),
+    (of_one("Power", "power_param { scale: 0 shift: -1e30 power: 21 }"), (2, 3), (-inf, -inf), (0, 0)),
     (of_one("AbsVal", ""), (-2, 0), (2, 0), (-1, 0)),
     (of_one("Exp", ""), (1, 0), (e, 1), (e, 1)),
     (of_one("Exp", "exp_param { base: 2 scale: 2 shift: 1 }"), (1, 0), (8, 2), (8 * 2 * 0.6931472, 4 * 0.6931472)),
@@ -89,9 +91,11 @@ def test_the_clash_names_both_bottoms() -> None:
 REFUSED = [
     (f"{ELTWISE} {{ coeff: 1 }}", "ND0420", "1", "`coeff` has 1 value for 2 bottoms"),
     (f"{ELTWISE} {{ coeff: 1 coeff: 2 coeff: 3 }}", "ND0420", "1", "`coeff` has 3 values for 2 bottoms"),
+    (f"{ELTWISE} {{ operation: MAX coeff: 1 }}", "ND0420", "1", "`coeff` has 1 value for 2 bottoms"),
     (f"{ELTWISE} {{ operation: PROD coeff: 1 coeff: 2 }}", "ND0421", "1", "PROD has no use for it"),
     (f"{ELTWISE} {{ operation: MAX coeff: 1 coeff: 2 }}", "ND0421", "1", "MAX takes no notice of it"),
     (of_one("Exp", "exp_param { base: 0 }"), "ND0419", "0", "`base` must be above 0, or -1 for e; found 0"),
+    (of_one("Exp", "exp_param { base: inf }"), "ND0419", "inf", "`base` must be finite, or -1 for e; found inf"),
     (of_one("Log", "log_param { base: 1 }"), "ND0419", "1", "above 0 and other than 1"),
 ]
 

@@ -8,7 +8,9 @@ import torch
 
 from netdef.layers import Mismatch
 from netdef.nn import im2col
+from netdef.targets.torch import tensors
 from tests.layer_decoding import decode, made, shapes
+from tests.layer_running import built
 
 CONV = 'type: "Convolution" bottom: "x" top: "y" convolution_param'
 DECONV = 'type: "Deconvolution" bottom: "x" top: "y" convolution_param'
@@ -25,6 +27,8 @@ SHAPES = [
     ("one axis", f"{CONV} {{ num_output: 4 kernel_size: 3 }}", "2x3x8", "2x4x6"),
     ("three axes", f"{CONV} {{ num_output: 4 kernel_size: 2 }}", "2x3x4x5x6", "2x4x3x4x5"),
     ("no spatial axis", f"{CONV} {{ num_output: 4 kernel_size: 1 }}", "2x3", "2x4"),
+    ("no spatial axis, no kernel", f"{CONV} {{ num_output: 4 axis: 3 }}", "2x3x5x6", "2x3x5x4"),
+    ("up, no kernel", f"{DECONV} {{ num_output: 4 }}", "2x3", "2x4"),
     ("channels on axis 2", f"{CONV} {{ num_output: 4 kernel_size: 3 axis: 2 }}", "2x5x3x8x9", "2x5x4x6x7"),
     ("axis from the end", f"{CONV} {{ num_output: 4 kernel_size: 3 axis: -3 }}", "3x8x9", "4x6x7"),
     ("unknown batch", f"{CONV} {{ num_output: 4 kernel_size: 3 }}", "?x3x8x9", "?x4x6x7"),
@@ -50,6 +54,7 @@ PARAMS = [
     (f"{CONV} {{ num_output: 4 kernel_size: 3 }}", "2x?x8x9", "4x?x3x3 4,"),
     (f"{CONV} {{ num_output: 4 kernel_size: 3 }}", "?", "? 4,"),
     (f"{CONV} {{ num_output: 4 kernel_h: 1 kernel_w: 5 }}", "2x6x8x9", "4x6x1x5 4,"),
+    (f"{CONV} {{ num_output: 4 group: 2 axis: 3 }}", "2x3x5x6", "4x3 4,"),
     (f"{DECONV} {{ num_output: 4 kernel_size: 3 group: 2 }}", "2x6x8x9", "6x2x3x3 4,"),
 ]
 
@@ -77,6 +82,7 @@ def test_cost(text: str, bottom: str, expected: int | None) -> None:
 
 
 MISMATCHES = [
+    (f"{CONV} {{ num_output: 4 }}", "2x3x8", "ND0405", "`kernel_size` is missing, but the bottom's spatial axes are 1"),
     (
         f"{CONV} {{ num_output: 4 kernel_size: 7 }}",
         "2x3x8x6",
@@ -157,3 +163,14 @@ def test_im2col_against_a_loop(kernel: tuple[int, ...]) -> None:
         row = int(np.ravel_multi_index((channel, *offset), (2, *kernel)))
         at = [o * s + k * d for o, s, k, d in zip(place, stride, offset, dilation, strict=True)]
         assert y[(n, row, *place)] == padded[(n, channel, *at)]
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("Convolution", "oc"), ("Deconvolution", "co")])
+def test_without_spatial_axes_it_multiplies_by_the_weight(kind: str, rows: str) -> None:
+    filler = 'weight_filler { type: "gaussian" } bias_filler { type: "gaussian" }'
+    body = f'type: "{kind}" bottom: "x" top: "y" convolution_param {{ num_output: 4 axis: 2 {filler} }}'
+    x = np.random.default_rng(1).standard_normal((2, 5, 3)).astype(np.float32)
+    module, graph = built(body, x=x.shape)
+    weight, bias = (tensor.detach().numpy() for tensor in tensors(module, graph).values())
+    expected = np.einsum(f"nmc,{rows}->nmo", x, weight) + bias
+    np.testing.assert_allclose(module(x=torch.from_numpy(x))["y"].detach(), expected, rtol=1e-5, atol=1e-6)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from netdef.layers import Mismatch
+from netdef.nn import LabelError
 from tests.layer_decoding import decode, made, shapes
+from tests.layer_running import run
 
 IP = 'type: "InnerProduct" bottom: "x" top: "y" inner_product_param'
 EMBED = 'type: "Embed" bottom: "x" top: "y" embed_param'
@@ -72,3 +75,9 @@ def test_refused(text: str, code: str, spot: str, message: str) -> None:
     _, (found,) = decode(text)
     assert found.span is not None
     assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+
+
+@pytest.mark.parametrize(("index", "shown"), [(5.0, "5"), (-1.0, "-1")])
+def test_an_index_that_is_none_is_named(index: float, shown: str) -> None:
+    with pytest.raises(LabelError, match=rf"index {shown} \(at position 1 of the batch\) is none of the rows 0 to 4"):
+        run(f"{EMBED} {{ num_output: 3 input_dim: 5 }}", x=torch.tensor([4.0, index]))

@@ -9,7 +9,7 @@ import torch
 from netdef.layers import Mismatch
 from netdef.nn import BatchNorm, lrn_across, mvn
 from tests.layer_decoding import decode, made, shapes
-from tests.layer_running import run
+from tests.layer_running import run, run_onnx
 
 LRN = 'type: "LRN" bottom: "x" top: "y" lrn_param'
 BATCH_NORM = 'type: "BatchNorm" bottom: "x" top: "y"'
@@ -19,7 +19,10 @@ SHAPES = [
     ("lrn", f"{LRN} {{ }}", "?x3x?x5", "?x3x?x5"),
     ("lrn learns its rank", f"{LRN} {{ }}", "?", "?x?x?x?"),
     ("batch norm", BATCH_NORM, "2x3x?", "2x3x?"),
-    ("mvn", f"{MVN} {{ }}", "2x3x?", "2x3x?"),
+    ("mvn", f"{MVN} {{ }}", "2x3x?x5", "2x3x?x5"),
+    ("mvn of three axes", f"{MVN} {{ }}", "2x3x?", "2x3x?x1"),
+    ("mvn of rows", f"{MVN} {{ across_channels: true }}", "?x3", "?x3x1x1"),
+    ("mvn learns its rank", f"{MVN} {{ }}", "?", "?x?x?x?"),
 ]
 
 
@@ -104,7 +107,13 @@ def test_batch_norm_counts_each_forward() -> None:
 
 def test_batch_norm_of_one_value_a_channel() -> None:
     module = BatchNorm(3, eps=1e-5, fraction=0.9, use_global_stats=False)
-    assert module(torch.ones(1, 3)).tolist() == [[0, 0, 0]]
+    x = torch.tensor([[1.3, -0.7, 1e4]], requires_grad=True)
+    y = module(x, torch.full((3,), 2.0), torch.tensor([1.0, 2.0, 3.0]))
+    y.square().sum().backward()
+    assert y.tolist() == [[1, 2, 3]]  # the value less itself, and the bias
+    assert x.grad is not None
+    assert x.grad.tolist() == [[0, 0, 0]]
+    assert module.mean.tolist() == x[0].tolist()
     assert module.variance.tolist() == [0, 0, 0]
 
 
@@ -146,4 +155,31 @@ def test_mvn_of_a_flat_plane_has_a_gradient() -> None:
 @pytest.mark.parametrize("text", ["", "normalize_variance: false"])
 def test_mvn_without_spatial_axes_is_zero(text: str) -> None:
     (y,) = run(f"{MVN} {{ {text} }}", x=torch.tensor([[1.0, 2.0]]))
-    assert y.tolist() == [[0, 0]]
+    assert y.tolist() == [[[[0]], [[0]]]]
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+@pytest.mark.parametrize("shape", [(2, 6), (2, 3, 2), (2, 3, 1, 2)], ids=str)
+def test_mvn_across_channels_in_any_number_of_axes(shape: tuple[int, ...], opset: int) -> None:
+    x = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    rows = x.reshape(2, 6)
+    expected = (rows - rows.mean(1, keepdims=True)) / (rows.std(1, keepdims=True) + 0.5)
+    body = f"{MVN} {{ across_channels: true eps: 0.5 }}"
+    for y in (run(body, x=torch.from_numpy(x))[0], run_onnx(body, x, opset=opset, unknown=(0,))[0]):
+        assert y.shape == (*shape, 1, 1)[:4]
+        np.testing.assert_allclose(y.reshape(2, 6), expected, rtol=1e-5, atol=1e-6)
+
+
+# A power, or a factor of the squares, of 0 or less, which ONNX Runtime's own LRN refuses.
+UNUSUAL = [(0.0, 0.75), (0.3, 0.0), (-0.01, 0.5), (0.3, -0.5), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize(("alpha", "beta"), UNUSUAL)
+@pytest.mark.parametrize("opset", [13, 18])
+def test_lrn_of_unusual_factors(alpha: float, beta: float, opset: int) -> None:
+    x = np.random.default_rng(4).standard_normal((2, 5, 3, 2)).astype(np.float32)
+    sums = np.stack([np.square(x[:, max(0, c - 1) : c + 2]).sum(1) for c in range(5)], 1)
+    expected = x / (2 + alpha / 3 * sums) ** beta
+    body = f"{LRN} {{ local_size: 3 alpha: {alpha} beta: {beta} k: 2 }}"
+    for y in (run(body, x=torch.from_numpy(x))[0], run_onnx(body, x, opset=opset, unknown=(0, 2, 3))[0]):
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)

@@ -9,6 +9,7 @@ import torch
 from netdef.layers import Mismatch
 from netdef.nn import crop, reshape
 from tests.layer_decoding import decode, made, shapes
+from tests.layer_running import run
 
 RESHAPE = 'type: "Reshape" bottom: "x" top: "y" reshape_param'
 
@@ -97,6 +98,12 @@ def test_reshape(dims: tuple[int, ...], start: int, end: int | None, expected: t
     y = reshape(x, dims, start, end)
     assert y.shape == expected
     np.testing.assert_array_equal(y.flatten(), x.flatten())
+
+
+def test_reshape_to_a_scalar() -> None:
+    (y,) = run(f"{RESHAPE} {{ shape {{ }} axis: -2 }}", x=torch.tensor([3.0]))
+    assert y.shape == ()
+    assert y.item() == 3
 
 
 def test_crop_of_five_axes() -> None:

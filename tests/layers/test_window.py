@@ -12,6 +12,7 @@ from netdef.layers.window import Window, Windows
 from tests.layer_decoding import decode, made
 
 CONV = 'type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 4'
+IM2COL = 'type: "Im2col" bottom: "x" top: "y" convolution_param {'
 POOL = 'type: "Pooling" bottom: "x" top: "y" pooling_param {'
 
 WRITTEN = [
@@ -31,7 +32,6 @@ def test_written(text: str, window: Window) -> None:
 
 
 REFUSED = [
-    (CONV, "", "ND0405", "convolution_param", "`kernel_size` is missing"),
     (CONV, "kernel_size: 0", "ND0401", "0", "`kernel_size` must be at least 1, found 0"),
     (CONV, "kernel_size: 3 stride: 0", "ND0401", "0", "`stride` must be at least 1, found 0"),
     (CONV, "kernel_size: 3 dilation: 0", "ND0401", "0", "`dilation` must be at least 1, found 0"),
@@ -41,6 +41,7 @@ REFUSED = [
     (CONV, "kernel_size: 3 stride_w: 2", "ND0407", "2", "`stride_w` is set without `stride_h`"),
     (CONV, "kernel_size: 3 kernel_size: 0", "ND0401", "0", "found 0"),
     (POOL, "", "ND0405", "pooling_param", "`kernel_size` is missing"),
+    (IM2COL, "", "ND0405", "convolution_param", "`kernel_size` is missing"),
     (POOL, "kernel_size: 2 stride: 0", "ND0401", "0", "`stride` must be at least 1, found 0"),
     (POOL, "kernel_w: 2", "ND0407", "2", "`kernel_w` is set without `kernel_h`"),
 ]
@@ -67,6 +68,7 @@ def test_wrong_count() -> None:
     ("window", "text"),
     [
         (Window((3,)), "kernel 3"),
+        (Window(()), "no kernel"),
         (Window((3, 3), (2, 2), (1, 1), (1, 1)), "kernel 3, stride 2, pad 1"),
         (Window((3, 5), (1, 1), (0, 2), (2, 2)), "kernel 3x5, pad 0x2, dilation 2"),
     ],

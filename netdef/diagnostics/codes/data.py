@@ -103,7 +103,9 @@ A label counts the classes from 0: a net with 10 outputs takes 0 to 9. The messa
 record that has another one. Caffe reads beyond the scores in such a case, and trains on rubbish.
 
 Labels that begin with 1 are the common cause. Give the last layer one output more, or make the
-labels anew; labels that mean "don't care" belong in `loss_param { ignore_label: … }`.""",
+labels anew; labels that mean "don't care" belong in `loss_param { ignore_label: … }`.
+
+The same holds for the indices of Embed (0 to `input_dim` - 1) and BatchReindex (the rows of its first bottom).""",
     ),
     Page(
         "ND0513",

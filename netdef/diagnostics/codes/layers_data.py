@@ -66,7 +66,7 @@ or Scale layer behind it.
         "DummyData's shapes or fillers do not fit its tops",
         """
 DummyData takes one `shape` for all tops or one for each, and no, one, or one `data_filler` for each. The old fields
-`num`, `channels`, `height` and `width` go together, and not with `shape`.
+`num`, `channels`, `height` and `width` go together, each given once for all tops or once for each; not with `shape`.
 """,
     ),
     Page(

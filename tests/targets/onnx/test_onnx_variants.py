@@ -47,6 +47,8 @@ CASES: list[Case] = [
     ("Convolution", "2x3x7x7", "convolution_param { num_output: 4 kernel_size: 3 axis: -3 FILL }"),
     ("Convolution", "2x3x7x7", "convolution_param { num_output: 4 kernel_size: 3 axis: -2 FILL }"),
     ("Convolution", "2x3x7x7", "convolution_param { num_output: 4 kernel_size: 3 axis: 3 FILL }"),
+    ("Convolution", "2x3", "convolution_param { num_output: 4 FILL }"),
+    ("Convolution", "2x4x3", "convolution_param { num_output: 4 axis: 2 FILL }"),
     ("Crop", "2x3x6x7 2x3x4x5", "crop_param { axis: -1 offset: 2 }"),
     ("Crop", "2x3x6x7 2x2x4x5", "crop_param { axis: 1 offset: 1 offset: 0 offset: 2 }"),
     (
@@ -82,6 +84,9 @@ CASES: list[Case] = [
     ("Flatten", "2x3x4x5", "flatten_param { axis: 0 }"),
     ("Flatten", "2", "flatten_param { axis: 0 }"),
     ("Im2col", "2x3x6x5", "convolution_param { kernel_size: 2 dilation: 2 pad: 1 }"),
+    ("Im2col", "2x3x6x5", "convolution_param { kernel_size: 2 axis: 2 }"),
+    ("Im2col", "2x3x2x6x5", "convolution_param { kernel_size: 2 stride: 2 pad: 1 axis: -3 }"),
+    ("Im2col", "2x6x5", "convolution_param { kernel_size: 3 axis: 0 }"),
     ("InnerProduct", "2x3x4", "inner_product_param { num_output: 5 axis: -1 FILL }"),
     ("InnerProduct", "2x3x4x2", "inner_product_param { num_output: 5 axis: 2 transpose: true FILL }"),
     ("InnerProduct", "2x3", "inner_product_param { num_output: 5 bias_term: false FILL }"),
@@ -98,6 +103,7 @@ CASES: list[Case] = [
     ("Log", "2x3", "log_param { base: 10 scale: 0.01 shift: 8 }"),
     ("MVN", "2x3x4x5", "mvn_param { normalize_variance: false across_channels: true }"),
     ("MVN", "2x3x4x5", "mvn_param { eps: 0.1 }"),
+    ("MVN", "2x3x4", "mvn_param { eps: 0.1 }"),
     ("PReLU", "2x3", "prelu_param { filler { type: 'gaussian' } }"),
     ("PReLU", "2x3x4x5x2", "prelu_param { filler { type: 'gaussian' } }"),
     ("PReLU", "2x3x4", "prelu_param { channel_shared: true }"),
@@ -146,6 +152,7 @@ CASES: list[Case] = [
     ("Tile", "2x3", "tile_param { tiles: 2 }"),
     ("BatchReindex", "4x3 5", ""),
     ("Parameter", "", "parameter_param { shape { dim: 2 dim: 3 } }"),
+    ("Parameter", "", "parameter_param { shape { } }"),
 ]
 
 
