@@ -142,7 +142,8 @@ def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -
 
 def _refuse_net_options(asked: Asked) -> None:
     if asked.weights or asked.strict:
-        raise click.UsageError("an ONNX file has its weights in itself; --weights goes with a prototxt, --strict with --weights")
+        message = "an ONNX file has its weights in itself; --weights goes with a prototxt, --strict with --weights"
+        raise click.UsageError(message)
     if asked.backend == "torch":
         raise click.UsageError("torch cannot run an ONNX file; --backend torch goes with a prototxt")
 
