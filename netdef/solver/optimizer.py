@@ -85,7 +85,7 @@ class CaffeOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         gradients = [_gradients(group) for group in self.param_groups]
-        if self.clip > 0 or self.iter_size > 1 or self.clip_value > 0:
+        if self.clip >= 0 or self.iter_size > 1 or self.clip_value > 0:
             self._scale([grad for grads in gradients for grad in grads])
         for group, grads, history in zip(self.param_groups, gradients, self._rows, strict=True):
             self._update(group, grads, history)
@@ -122,7 +122,9 @@ class CaffeOptimizer(torch.optim.Optimizer):
 
     def _scale(self, grads: Tensors) -> None:
         """Clip all gradients together, and divide by iter_size, without asking the device for a number."""
-        if self.clip > 0:
+        if self.clip == 0:  # 0 / 0 where all are 0 already
+            torch._foreach_zero_(grads)
+        elif self.clip > 0:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
             torch._foreach_mul_(grads, (self.clip / norm).clamp_(max=1.0) / self.iter_size)
         elif self.iter_size > 1:
