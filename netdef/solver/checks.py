@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 from netdef.layers.block import Block
 from netdef.schema.suggest import nearest
-from netdef.solver.own_checks import check_own
+from netdef.solver.own_checks import check_finite, check_own
 from netdef.solver.policy import NEEDS, POLICIES
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "AdamW")
@@ -16,7 +17,7 @@ TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 def check(block: Block) -> None:
     """Find everything wrong with a SolverParameter that can be known without its nets."""
-    for subject in (_type, _policy, _stepvalues, _numbers, _rule_fields, _decay, _train_net, _test_nets, _debug_info):
+    for subject in SUBJECTS:
         subject(block)
     check_own(block, rule_type(block))
     check_speed(block)
@@ -55,6 +56,8 @@ def _policy(block: Block) -> None:
 
 def _stepvalues(block: Block) -> None:
     values = list(block.message.stepvalue)
+    if values and values[0] < 0:
+        block.reject("ND0708", f"`stepvalue` must be at least 0, found {values[0]}", "stepvalue")
     for index, (before, value) in enumerate(pairwise(values), 1):
         if value <= before:
             message = f"stepvalue {value} comes after {before}: they must rise"
@@ -104,7 +107,8 @@ def _decay(block: Block) -> None:
     clip = block.message.clip_gradients
     if block.has("clip_gradients") and clip == 0:
         help = "remove it, or give a positive limit"
-        block.warn("ND0708", "`clip_gradients: 0` does not clip", "clip_gradients", help=help)
+        message = "`clip_gradients: 0` makes every gradient 0, as in Caffe: nothing is learned"
+        block.warn("ND0708", message, "clip_gradients", help=help)
 
 
 def _debug_info(block: Block) -> None:
@@ -151,8 +155,8 @@ def _miscount(block: Block, num_own: int) -> None:
 
 
 def _range(block: Block, name: str, wanted: str, holds: bool) -> None:
-    if not holds:
-        value: Any = getattr(block.message, name)
+    value: Any = getattr(block.message, name)
+    if not holds and isfinite(value):
         block.reject("ND0708", f"`{name}` must be {wanted}, found {_short(value)}", name)
 
 
@@ -177,3 +181,18 @@ def check_speed(block: Block) -> None:
     if m.activation_checkpoint and m.compile:
         help = "remove one: a compiled net decides by itself what it computes again"
         block.reject("ND0713", "`activation_checkpoint` and `compile` exclude each other", "compile", help=help)
+
+
+SUBJECTS = (
+    _type,
+    check_finite,
+    _policy,
+    _stepvalues,
+    _numbers,
+    _rule_fields,
+    _decay,
+    _train_net,
+    _test_nets,
+    _debug_info,
+)
+"""Everything that is looked at, in the order in which it is told."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
+from pathlib import Path
 from traceback import walk_tb
 
 import torch
 
 from netdef.diagnostics import RunError, error
-from netdef.ir import Graph
+from netdef.ir import Graph, Node
+from netdef.ir.cost import float_bytes
 from netdef.ir.memory import training_bytes
 from netdef.solver.nets import batch_size
 
@@ -26,6 +29,49 @@ def out_of_memory(graph: Graph, device: torch.device, fault: BaseException) -> R
     where = f' in layer "{layer}"' if layer else ", on the way back or in the update"
     rows = batch_size(graph)
     return RunError([error("ND0806", f"out of memory on {device}{where}", help=_help(graph, rows, _capacity(device)))])
+
+
+def check_room(graph: Graph, device: torch.device, capacity: int | None = None) -> None:
+    """Refuse a net whose largest layer cannot be held (ND0806): a system kills who asks for too much, without a word.
+
+    On the processor alone: a GPU's library raises. `capacity` in bytes, the machine's own if None.
+    """
+    if device.type != "cpu":
+        return
+    room, least = capacity or _machine(), least_bytes(graph)
+    if room is not None and least > room:
+        message = f'the net "{graph.name}" takes at least {least:,} bytes of memory, and there are {room:,}'
+        raise RunError([error("ND0806", message, help=_help(graph, batch_size(graph), room))])
+
+
+def least_bytes(graph: Graph) -> int:
+    """What no way of computing a net can do without: its parameters, and the blobs of its largest layer together."""
+    params = sum(float_bytes(param.spec.shape.count()) or 0 for param in graph.params.values())
+    return params + max((_node_bytes(node) for node in graph.nodes), default=0)
+
+
+def _node_bytes(node: Node) -> int:
+    """What a layer reads and writes; a layer that works in place writes over what it reads."""
+    blobs = {blob.name: blob for blob in (*node.bottoms, *node.tops)}
+    return sum(float_bytes(blob.shape.count()) or 0 for blob in blobs.values())
+
+
+def _machine() -> int | None:
+    """The memory that this process may fill, swap space included; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    sizes = {key: int(rest.split()[0]) * 1024 for key, _, rest in (line.partition(":") for line in lines)}
+    return min(sizes["MemTotal"] + sizes["SwapTotal"], _container())
+
+
+def _container() -> int:
+    """The limit that a container has been given."""
+    try:
+        return int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such file, or "max"
+        return sys.maxsize
 
 
 def fitting_rows(graph: Graph, rows: int, capacity: int | None) -> int:

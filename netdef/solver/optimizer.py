@@ -94,7 +94,7 @@ class CaffeOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         gradients = [self._gradients(*lists) for lists in zip(self.param_groups, self._weights, strict=True)]
-        if self.clip > 0 or self.iter_size > 1 or self.clip_value > 0:
+        if self.clip >= 0 or self.iter_size > 1 or self.clip_value > 0:
             self._scale([grad for grads in gradients for grad in grads])
         for group, weights, grads, history in zip(self.param_groups, self._weights, gradients, self._rows, strict=True):
             self._update(group, weights, grads, history)
@@ -139,7 +139,9 @@ class CaffeOptimizer(torch.optim.Optimizer):
 
     def _scale(self, grads: Tensors) -> None:
         """Clip all gradients together, and divide by iter_size, without asking the device for a number."""
-        if self.clip > 0:
+        if self.clip == 0:  # 0 / 0 where all are 0 already
+            torch._foreach_zero_(grads)
+        elif self.clip > 0:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
             if self.team.world > 1:
                 norm = self.team.sum(norm.square()).sqrt()

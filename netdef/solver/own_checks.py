@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from netdef.layers.block import Block
@@ -20,6 +21,13 @@ def check_own(block: Block, type: str) -> None:
     if block.has("plateau") and block.message.lr_policy != "plateau":
         help = 'write `lr_policy: "plateau"`, or remove it'
         block.warn("ND0714", '`plateau` belongs to the policy "plateau": it has no effect', "plateau", help=help)
+
+
+def check_finite(block: Block) -> None:
+    """Find numbers that are none, or infinite; other checks pass over them."""
+    for field, value in block.message.ListFields():
+        if isinstance(value, float) and not isfinite(value):
+            block.reject("ND0708", f"`{field.name}` must be a finite number, found {value:.6g}", field.name)
 
 
 def _rates(block: Block) -> None:
@@ -68,7 +76,7 @@ def _clip(block: Block) -> None:
 
 
 def _ema(block: Block) -> None:
-    if not 0 <= block.message.ema_decay < 1:
+    if block.message.ema_decay < 0 or block.message.ema_decay >= 1:
         message = f"`ema_decay` must be at least 0 and below 1, found {block.message.ema_decay:.6g}"
         block.reject("ND0708", message, "ema_decay", help="0.999 is usual: an average over about 1000 updates")
 
@@ -82,6 +90,7 @@ def _decay(block: Block, type: str) -> None:
 def _param_rules(block: Block) -> None:
     for index, rule in enumerate(block.message.param_rule):
         inner = block.sub("param_rule", index)
+        check_finite(inner)
         if not rule.layer:
             help = 'add `layer: "conv*"`, for example'
             inner.reject("ND0715", "the `param_rule` names no layers", help=help)
@@ -91,6 +100,7 @@ def _param_rules(block: Block) -> None:
 
 def _watch(block: Block, name: str) -> None:
     inner, m = block.sub(name), block.message
+    check_finite(inner)
     if not inner.message.output:
         inner.reject(
             "ND0716", f"`{name}` names no output of the test net", help='add `output: "accuracy"`, for example'
@@ -107,5 +117,5 @@ def _watch(block: Block, name: str) -> None:
 
 def _at_least(block: Block, name: str, least: int) -> None:
     value: Any = getattr(block.message, name)
-    if not value >= least:
+    if value < least:
         block.reject("ND0708", f"`{name}` must be at least {least}, found {value:.6g}", name)

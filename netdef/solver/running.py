@@ -19,8 +19,9 @@ from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
 from netdef.solver.feed import Feed
-from netdef.solver.memory import out_of_memory
+from netdef.solver.memory import check_room, out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
+from netdef.solver.other_sizes import OtherSizes
 from netdef.solver.randomness import Randomness
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
@@ -46,13 +47,19 @@ class RunningNet:
         self.weights = {blob.id: weight for blob, weight in graph.losses()}
         self._call = wrap(module, graph, style)
         self._no_loss = torch.zeros((), device=style.device)
+        self._others = OtherSizes(graph, module, style, team)
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by blob, and the weighted sum of the losses (0 in a net that only measures), of the next batch."""
         self.batch = self.feed.next()
         with self.style.autocast():
-            outputs, loss = self._call(**self.batch)
+            outputs, loss = (self._others.call(self.batch) or self._call)(**self.batch)
         return outputs, self._no_loss if loss is None else loss
+
+    @property
+    def graph_of_batch(self) -> Graph:
+        """The net with the sizes of the last batch."""
+        return self._others.graph(self.batch)
 
     def close(self) -> None:
         """Stop reading data ahead, let files go."""
@@ -91,6 +98,7 @@ def build_test(graph: Graph, choice: NetChoice, config: SolverConfig, style: Sty
 
 def prepared(graph: Graph, style: Style, random: Randomness, outputs: Sequence[str] | None = None) -> fx.GraphModule:
     """The module of a net that is to be trained or tested, on its device and in its memory format."""
+    check_room(graph, style.device)
     module = build_module(graph, outputs=outputs, with_loss=True, rng=random.fillers, device=style.device)
     if style.channels_last:
         to_channels_last(module)
@@ -164,9 +172,10 @@ def _nowhere(tensor: Tensor) -> Tensor:
 
 def first_not_finite(net: RunningNet) -> str | None:
     """The first layer whose output of the last batch is not finite, None if all are: the batch is computed again."""
-    names = [blob.id for blob in net.graph.blobs.values()]
-    module = build_module(net.graph, outputs=names, device=net.style.device)
-    lend(_whole(net), net.graph, module, net.graph)
+    graph = net.graph_of_batch
+    names = [blob.id for blob in graph.blobs.values()]
+    module = build_module(graph, outputs=names, device=net.style.device)
+    lend(_whole(net), net.graph, module, graph)
     with torch.no_grad(), net.style.autocast():
         blobs = module(**net.batch)
     for node in net.graph.nodes:

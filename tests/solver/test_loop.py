@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import netdef
-from netdef.diagnostics import NetdefError
+from netdef.diagnostics import NetdefError, RunError
 from netdef.ir.memory import training_bytes
 from netdef.solver import events as ev
 from netdef.solver.loop import Solver
-from netdef.solver.memory import fitting_rows
+from netdef.solver.memory import check_room, fitting_rows
 from netdef.solver.nets import read_config
 from netdef.targets.torch import tensors
 from tests.solver import small_run
@@ -155,6 +155,21 @@ def test_a_batch_that_fits(tmp_path: Path, share: float, rows: int) -> None:
     whole = training_bytes(graph)
     assert whole is not None
     assert fitting_rows(graph, 64, int(share * whole)) == rows
+
+
+def test_a_layer_that_cannot_be_held(tmp_path: Path) -> None:
+    """Refused before memory is taken: 280 parameters, and of 7 rows conv's 2x6x6 and 4x4x4 values."""
+    with Solver(small_run.make(tmp_path)) as solver:
+        graph = solver.run.train.graph
+    conv, ip = 4 * 2 * 3 * 3 + 4, 3 * 64 + 3
+    least = 4 * (conv + ip + 2 * 4 + 1 + 7 * (2 * 6 * 6 + 4 * 4 * 4))
+    check_room(graph, torch.device("cpu"), least)
+    with pytest.raises(RunError) as failure:
+        check_room(graph, torch.device("cpu"), least - 1)
+    (fault,) = failure.value.diagnostics
+    assert fault.code == "ND0806"
+    assert f"at least {least:,} bytes" in fault.message
+    assert "in place of 7 should fit" in fault.help[0]
 
 
 def _no_memory() -> None:

@@ -172,6 +172,15 @@ def test_adamw_is_torchs() -> None:
         np.testing.assert_allclose(found.detach(), expected.detach(), rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("gradient", [3.0, 0.0])
+def test_a_limit_of_0_makes_every_gradient_0(gradient: float) -> None:
+    """Caffe's ClipGradients is off below 0 alone; the weight decay comes after it."""
+    (found,) = updated(
+        SGD(0.0), [np.ones(2, np.float32)], [[np.full(2, gradient, np.float32)]], clip=0.0, weight_decay=2.0
+    )
+    assert torch.equal(found, torch.full((2,), 1 - np.float32(0.05) * 2))
+
+
 def test_clipping_by_value_is_torchs() -> None:
     rng = np.random.default_rng(3)
     start = [rng.standard_normal(shape).astype(np.float32) for shape in SHAPES]

@@ -250,7 +250,9 @@ To begin anew from trained weights, which may be of another net in parts, use `-
 The device has no room for a batch of this size. The message names the layer that was computed (on the way back none is
 known) and a `batch_size` that should fit: on a GPU by its memory and the predicted need, elsewhere half. Multiply
 `iter_size` as it says: the gradients of several smaller batches are then summed, and the result is the same (but for
-BatchNorm). `netdef summary` predicts the need.""",
+BatchNorm). `netdef summary` predicts the need.
+
+On the processor a net is refused before it is built where its largest layer alone exceeds the machine's memory.""",
     ),
     Page(
         "ND0807",

@@ -62,6 +62,7 @@ def build_module(
     module = fx.GraphModule(root, lowered, class_name="Net")
     module.meta["inputs"] = {blob.id: value.name for blob, value in recording.inputs}
     module.meta["modules"] = names
+    module.meta["outputs"] = wanted
     return module.train(graph.phase == "TRAIN").to(device)
 
 
