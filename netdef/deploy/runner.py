@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from netdef.data.batch import Floats
 from netdef.deploy.around import told
 from netdef.deploy.pictures import Sizes
-from netdef.deploy.replay import read_model
+from netdef.deploy.replay import read_model, require_model
 from netdef.deploy.runtime import Session, exposing, open_session
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.graph.deploy import deploy
@@ -76,7 +76,7 @@ def open_onnx(path: PathLike, blobs: Sequence[str] = ()) -> Runner:
 
     NetdefError: ND0910 no model, ND0952 it takes no images, ND0954 no such blob. RunError: ND0909.
     """
-    _require_file(path)
+    require_model(path)
     if not blobs and not told(Path(path)).dressed:
         return _onnx_runner(open_session(Path(path), gpu=True), str(path))
     model = core(read_model(path))
@@ -215,14 +215,6 @@ def _require_blobs(blobs: Sequence[str], known: Sequence[str] | Mapping[str, Blo
             found.append(error("ND0954", f'{what} computes no blob "{name}"', help=help))
     if found:
         raise NetdefError(found)
-
-
-def _require_file(path: PathLike) -> None:
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError as fault:
-        raise NetdefError([error("ND0910", f"{path} cannot be read: {fault.strerror}")]) from fault
 
 
 def _batch(net: Graph) -> int | None:

@@ -169,7 +169,7 @@ def test_features_in_lmdb(photos, monkeypatch, capsys, blobs):
     [
         pytest.param(["predict", "none.prototxt", "photos"], 1, "ND0010", id="no such net"),
         pytest.param(["predict", "none.onnx", "photos"], 1, "ND0910", id="no such model"),
-        pytest.param(["predict", "photos/a.png.onnx", "photos"], 3, "ND0909", id="a model that is none"),
+        pytest.param(["predict", "photos/a.png.onnx", "photos"], 1, "ND0910", id="a model that is none"),
         pytest.param(["predict", *NET], 2, "IMAGES", id="no images"),
         pytest.param(["predict", *NET, "photos", "--resize", "8x"], 2, "is neither HxW", id="half a size"),
         pytest.param(["predict", *NET, "photos", "--resize", "8x8"], 1, "ND0953", id="too small"),
