@@ -136,6 +136,9 @@ def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -
         graph = _load(asked, (*_missing_sizes(graph, recipe), *asked.shapes))
         runner = open_net(graph, asked.weights, blobs, asked.backend or "onnx", strict=asked.strict)
     show(runner.warnings)
+    if runner.takes_bytes and (recipe.mean is not None or recipe.scale != 1.0):
+        message = f"{asked.net} takes pixels from 0 to 255 as they are, so that no mean or scale can come before it"
+        raise NetdefError([error("ND0953", message)])
     with reported():
         return runner, Preparation(recipe, runner.sizes)
 

@@ -152,7 +152,7 @@ def _plan(graph: Graph, around: Around, any_size: bool) -> _Plan:
     sizes = _image_sizes(graph)
     with reported():
         preparation = Preparation(recipe, sizes)
-    height, width = preparation.resized
+    height, width = recipe.resize or sizes[1:]
     if any_size and (recipe.resize or _is_picture(recipe.mean)):
         what = "--resize" if recipe.resize and not _is_picture(recipe.mean) else "a mean image"
         raise NetdefError([error("ND0921", f"with `--spatial dynamic` images have any size, and {what} fixes it")])

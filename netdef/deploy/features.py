@@ -47,7 +47,7 @@ def write_features(output: Path, found: Found, blobs: tuple[str, ...]) -> tuple[
         if output.suffix.lower() == ".lmdb":
             return _write_databases(output, all_rows, blobs)
         write = _write_npz if output.suffix.lower() == ".npz" else _write_h5
-        return write(output, all_rows, blobs), (output,)
+        return write(output, _alike(output, all_rows, blobs), blobs), (output,)
     except OSError as fault:
         raise BadData("ND0581", f"{output}: {fault.strerror or fault}", failed=True) from fault
 
@@ -77,6 +77,20 @@ def _write_npz(output: Path, found: Found, blobs: tuple[str, ...]) -> int:
             with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     return len(names)
+
+
+def _alike(output: Path, found: Found, blobs: tuple[str, ...]) -> Iterator[tuple[Path, Row]]:
+    """The rows as they are, which one array can hold; a net for images of any size may give others."""
+    first: Row = {}
+    for path, row in found:
+        first = first or row
+        for blob in blobs:
+            if row[blob].shape != first[blob].shape:
+                a, b = ("x".join(map(str, value.shape)) for value in (first[blob], row[blob]))
+                help = "`--resize HxW` makes images alike; a .lmdb holds rows of any shape"
+                message = f'{output}: blob "{blob}" is {b} for {path}, and {a} for the first image'
+                raise BadData("ND0958", message, help=help)
+        yield path, row
 
 
 def _write_h5(output: Path, found: Found, blobs: tuple[str, ...]) -> int:

@@ -24,6 +24,8 @@ from netdef.layers.data import Data, ImageData, MemoryData, Transform
 
 Order = Literal["BGR", "RGB"]
 Size = tuple[int, int]
+Sizes = tuple[int, int | None, int | None]
+"""Channels, height and width; None where these are free."""
 SUFFIXES = frozenset({".bmp", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """What counts as an image when a whole folder is given."""
 
@@ -33,7 +35,8 @@ class Recipe:
     """What is to be done to an image before a net sees it, in Caffe's words.
 
     Attributes:
-        resize: (height, width) to resize to before the crop; the net's own input size if None.
+        resize: (height, width) to resize to before the crop; the net's own input size if None, and where that is free,
+            nothing is resized.
         mean: nothing, a value for all channels or for each, or an image (C, H, W), in the net's order of channels.
         scale: factor after the mean is subtracted.
         order: of the net's channels; Caffe's is blue, green, red.
@@ -49,17 +52,17 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """A recipe for an input of a known size (C, H, W)."""
+    """A recipe for an input of a known size (C, H, W); a height or width of None is each image's own."""
 
     recipe: Recipe
-    sizes: tuple[int, int, int]
+    sizes: Sizes
 
     def __post_init__(self) -> None:
         """Raises BadData ND0953 where recipe and input do not fit."""
-        _check(self.recipe, self.sizes, self.resized)
+        _check(self.recipe, self.sizes)
 
     @property
-    def resized(self) -> Size:
+    def resized(self) -> tuple[int | None, int | None]:
         """Sizes before the crop."""
         return self.recipe.resize or self.sizes[1:]
 
@@ -74,32 +77,38 @@ class Preparation:
 
     def rows(self, pixels: NDArray[np.uint8]) -> Floats:
         """The same for a decoded image, (H, W, 3) in blue, green, red, or (H, W)."""
-        height, width = self.resized
+        height, width = self._size(pixels)
         if pixels.shape[:2] != (height, width):
             pixels = np.asarray(cv2.resize(pixels, (width, height)), np.uint8)  # bilinear, as Caffe's tools
         planes = pixels.reshape(height, width, self.sizes[0]).transpose(2, 0, 1)
         if self.recipe.order == "RGB":
             planes = planes[::-1]
-        rows = np.empty((self.recipe.crops, *self.sizes), np.float32)
-        for row, (y, x, mirrored) in zip(rows, self._places(), strict=True):
+        size = self.sizes[1] or height, self.sizes[2] or width
+        rows = np.empty((self.recipe.crops, self.sizes[0], *size), np.float32)
+        for row, (y, x, mirrored) in zip(rows, self._places((height, width), size), strict=True):
             self._fill(row, planes, y, x)
             if mirrored:
                 row[:] = row[:, :, ::-1].copy()
         return rows
 
+    def _size(self, pixels: NDArray[np.uint8]) -> Size:
+        """The size before the crop."""
+        height, width = (wanted or own for wanted, own in zip(self.resized, pixels.shape[:2], strict=True))
+        return height, width
+
     def _fill(self, row: Floats, planes: NDArray[np.uint8], y: int, x: int) -> None:
         """``(pixels - mean) * scale`` of one crop. Source: Caffe's data_transformer.cpp."""
-        _, height, width = self.sizes
+        _, height, width = row.shape
         mean = self.recipe.mean
         row[:] = planes[:, y : y + height, x : x + width]
         if mean is not None:
-            row -= mean[:, y : y + height, x : x + width] if mean.shape[1:] == self.resized else mean
+            row -= mean[:, y : y + height, x : x + width] if mean.shape[1:] == planes.shape[1:] else mean
         if self.recipe.scale != 1.0:
             row *= np.float32(self.recipe.scale)
 
-    def _places(self) -> list[tuple[int, int, bool]]:
+    def _places(self, whole: Size, part: Size) -> list[tuple[int, int, bool]]:
         """Upper left corner of each crop, and whether it is mirrored. Source: pycaffe's io.py, oversample."""
-        (height, width), (_, h, w) = self.resized, self.sizes
+        (height, width), (h, w) = whole, part
         middle = ((height - h) // 2, (width - w) // 2)
         if self.recipe.crops == 1:
             return [(*middle, False)]
@@ -107,8 +116,23 @@ class Preparation:
         return [(y, x, mirrored) for mirrored in (False, True) for y, x in (*corners, middle)]
 
 
-def _check(recipe: Recipe, sizes: tuple[int, int, int], resized: Size) -> None:
+def _check(recipe: Recipe, sizes: Sizes) -> None:
+    if sizes[1] and sizes[2]:
+        _check_sizes(recipe, (sizes[0], sizes[1], sizes[2]))
+        return
+    net = "x".join(str(size or "?") for size in sizes)
+    if recipe.crops > 1:
+        raise BadData("ND0953", f"ten crops have no size where that of the net's input, {net}, is free")
+    shape = () if recipe.mean is None else recipe.mean.shape
+    if shape and shape not in {(1, 1, 1), (sizes[0], 1, 1)} and shape != (sizes[0], *(recipe.resize or ())):
+        help = f"resize images to it: --resize {shape[1]}x{shape[2]}" if shape[0] == sizes[0] else ""
+        found = "x".join(map(str, shape)) if shape[1:] != (1, 1) else f"{shape[0]} values"
+        raise BadData("ND0953", f"a mean of {found} does not fit images of {net}", help=help)
+
+
+def _check_sizes(recipe: Recipe, sizes: tuple[int, int, int]) -> None:
     channels, height, width = sizes
+    resized = recipe.resize or sizes[1:]
     net = "x".join(map(str, sizes))
     if resized[0] < height or resized[1] < width:
         raise BadData("ND0953", f"images of {resized[0]}x{resized[1]} are smaller than the net's input, {net}")

@@ -14,7 +14,7 @@ from netdef.data.batch import Floats
 from netdef.data.faults import BadData
 from netdef.deploy.pictures import Preparation, read_ahead
 from netdef.deploy.runner import Runner
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import NetdefError, RunError, error
 
 Array = NDArray[Any]
 Row = dict[str, Array]
@@ -50,16 +50,33 @@ def rows(
 
 
 def _flush(runner: Runner, pending: Sequence[tuple[Path, Floats | BadData]]) -> Iterator[tuple[Path, Row | BadData]]:
-    good = [found for _, found in pending if not isinstance(found, BadData)]
-    outputs = runner.run(good[0] if len(good) == 1 else np.concatenate(good)) if good else {}
-    crops = len(good[0]) if good else 1
-    place = 0
-    for path, found in pending:
-        if isinstance(found, BadData):
-            yield path, found
-            continue
-        yield path, {name: _mean(value[place : place + crops]) for name, value in outputs.items()}
-        place += crops
+    """Images of one size at a time, where they may have several."""
+    sizes: dict[tuple[int, ...], list[int]] = {}
+    for index, (_, found) in enumerate(pending):
+        if not isinstance(found, BadData):
+            sizes.setdefault(found.shape, []).append(index)
+    done: dict[int, Row | BadData] = {}
+    for indices in sizes.values():
+        done.update(zip(indices, _rows(runner, [pending[index] for index in indices]), strict=True))
+    for index, (path, found) in enumerate(pending):
+        yield path, found if isinstance(found, BadData) else done[index]
+
+
+def _rows(runner: Runner, alike: Sequence[tuple[Path, Any]]) -> Iterator[Row | BadData]:
+    """What the net computes of images of one size, the mean of each one's crops."""
+    given = [rows for _, rows in alike]
+    crops = len(given[0])
+    try:
+        outputs = runner.run(given[0] if len(given) == 1 else np.concatenate(given))
+    except RunError as refusal:
+        if None not in runner.sizes:
+            raise
+        why = refusal.diagnostics[0].message
+        size = "x".join(map(str, given[0].shape[2:]))
+        yield from (BadData("ND0960", f"{path}: the net does not take an image of {size}: {why}") for path, _ in alike)
+        return
+    for start in range(0, len(alike) * crops, crops):
+        yield {name: _mean(value[start : start + crops]) for name, value in outputs.items()}
 
 
 def _mean(values: Array) -> Array:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
+from onnx.external_data_helper import load_external_data_for_model
 
 from netdef.deploy.export import interface, torch_twin
 from netdef.deploy.report import Proof
@@ -54,16 +55,48 @@ def replay(
 
 
 def read_model(path: PathLike) -> onnx.ModelProto:
-    """The model at `path`, with the data of its data file."""
-    try:
-        model = onnx.load(path, format="protobuf")
-    except OSError as fault:
-        raise _unreadable(path, fault.strerror or str(fault)) from fault
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as fault:
-        raise _unreadable(path, f"it is no ONNX model, or cut short ({' '.join(str(fault).split())[:200]})") from fault
+    """The model at `path`, with the data of its data file; NetdefError ND0910 where one of them cannot be read."""
+    model = _parsed(path)
     if not model.graph.node or not model.graph.output:
         raise _unreadable(path, "it is no ONNX model: it has no graph")
+    _require_data(model, Path(path))
+    try:
+        load_external_data_for_model(model, os.fspath(Path(path).parent))
+    except (OSError, onnx.checker.ValidationError, ValueError) as fault:
+        raise _unreadable(path, f"its data cannot be read ({' '.join(str(fault).split())[:200]})") from fault
     return model
+
+
+def require_model(path: PathLike) -> None:
+    """See that a model and its data files are there and whole, without reading the data; NetdefError ND0910."""
+    _require_data(_parsed(path), Path(path))
+
+
+def _parsed(path: PathLike) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, format="protobuf", load_external_data=False)
+    except OSError as fault:
+        raise _unreadable(path, fault.strerror or str(fault)) from fault
+    except (DecodeError, ValueError) as fault:
+        raise _unreadable(path, f"it is no ONNX model, or cut short ({' '.join(str(fault).split())[:200]})") from fault
+
+
+def _require_data(model: onnx.ModelProto, path: Path) -> None:
+    """The tensors that stand in other files are there."""
+    needed: dict[str, int] = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            told = {entry.key: entry.value for entry in tensor.external_data}
+            end = sum(int(told[key]) for key in ("offset", "length") if told.get(key, "").isdecimal())
+            name = told.get("location", "")
+            needed[name] = max(end, needed.get(name, 0))
+    for name, size in needed.items():
+        file = path.parent / name
+        if not file.is_file():
+            raise _unreadable(path, f'its data file "{name}" is not beside it')
+        if file.stat().st_size < size:
+            found = f"{file.stat().st_size:,} of {size:,} bytes"
+            raise _unreadable(path, f'its data file "{name}" is cut short: {found}')
 
 
 def _unreadable(path: PathLike, why: str) -> NetdefError:

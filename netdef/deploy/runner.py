@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from netdef.data.batch import Floats
 from netdef.deploy.around import told
-from netdef.deploy.replay import read_model
+from netdef.deploy.pictures import Sizes
+from netdef.deploy.replay import read_model, require_model
 from netdef.deploy.runtime import Session, exposing, open_session
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.graph.deploy import deploy
@@ -35,20 +36,22 @@ class Runner:
     """A net that takes one batch of images.
 
     Attributes:
-        sizes: (C, H, W) of an image.
+        sizes: (C, H, W) of an image; height and width are None where they are free.
         batch: the number of rows that the net insists on; None where it takes any.
         outputs: the names of what it gives.
         engine: what computes, for people.
         forward: from (N, C, H, W) to the outputs by name.
         warnings: what is dubious about the weights.
+        takes_bytes: whether the net takes pixels as they are, from 0 to 255 and no fractions.
     """
 
-    sizes: tuple[int, int, int]
+    sizes: Sizes
     batch: int | None
     outputs: tuple[str, ...]
     engine: str
     forward: Callable[[Floats], Mapping[str, Array]]
     warnings: tuple[Diagnostic, ...] = ()
+    takes_bytes: bool = False
 
     def run(self, rows: Floats) -> dict[str, Array]:
         """The outputs for any number of rows; a net of a fixed batch gets them in pieces, the last one filled up.
@@ -73,7 +76,7 @@ def open_onnx(path: PathLike, blobs: Sequence[str] = ()) -> Runner:
 
     NetdefError: ND0910 no model, ND0952 it takes no images, ND0954 no such blob. RunError: ND0909.
     """
-    _require_file(path)
+    require_model(path)
     if not blobs and not told(Path(path)).dressed:
         return _onnx_runner(open_session(Path(path), gpu=True), str(path))
     model = core(read_model(path))
@@ -146,18 +149,37 @@ def _onnx_runner(session: Session, name: str) -> Runner:
         inputs = ", ".join(f'"{each}"' for each in session.inputs) or "none"
         raise NetdefError([error("ND0952", f"{name}: a net that predicts takes images alone; its inputs are {inputs}")])
     ((input, dims),) = session.inputs.items()
-    if session.types[input] != "tensor(float)":
-        raise NetdefError([error("ND0952", f'{name}: input "{input}" is a {session.types[input]}, not of float32')])
-    channels_first = _image_sizes(dims, f'{name}: input "{input}"', "export it with the size that it is to have")
+    what = f'{name}: input "{input}"'
+    kind = _TYPES.get(session.types[input])
+    if kind is None:
+        raise NetdefError([error("ND0952", f"{what} is a {session.types[input]}; images are {', '.join(_TYPES)}")])
+    last = _channels_last(dims)
+    sizes = _image_sizes((dims[0], dims[3], *dims[1:3]) if last else dims, what, free=True)
     batch = dims[0] if isinstance(dims[0], int) else None
 
     def forward(rows: Floats) -> Mapping[str, Array]:
-        return session.run({input: rows})
+        given = rows.transpose(0, 2, 3, 1) if last else rows
+        return session.run({input: np.ascontiguousarray(given, kind)})
 
-    return Runner(channels_first, batch, session.outputs, f"ONNX Runtime, {session.provider}", forward)
+    engine = f"ONNX Runtime, {session.provider}"
+    return Runner(sizes, batch, session.outputs, engine, forward, takes_bytes=kind is np.uint8)
 
 
-def _image_input(net: Graph) -> tuple[int, int, int]:
+_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+"""What ONNX Runtime calls the types that images may have."""
+
+
+def _channels_last(dims: Sequence[int | str | None]) -> bool:
+    """Whether an input is laid out batch x height x width x channels, as models from TensorFlow are."""
+    return len(dims) == 4 and dims[1] not in (1, 3) and dims[3] in (1, 3)
+
+
+def _image_input(net: Graph) -> Sizes:
     if len(net.inputs) != 1:
         names = ", ".join(f'"{blob.name}"' for blob in net.inputs) or "none"
         message = f'net "{net.name}": a net that predicts takes images alone; its inputs are {names}'
@@ -173,12 +195,14 @@ def _image_input(net: Graph) -> tuple[int, int, int]:
         raise NetdefError([replace(each, span=span) for each in refusal.diagnostics]) from refusal
 
 
-def _image_sizes(dims: Sequence[int | str | None], what: str, help: str) -> tuple[int, int, int]:
+def _image_sizes(dims: Sequence[int | str | None], what: str, help: str = "", *, free: bool = False) -> Sizes:
+    """Channels, height and width of an input; `free` lets height and width be unknown."""
     shape = "x".join("?" if size is None else str(size) for size in dims) or "of unknown sizes"
     if dims and (len(dims) != 4 or (isinstance(dims[1], int) and dims[1] not in (1, 3))):
         raise NetdefError([error("ND0952", f"{what} is {shape}; images are batch x 1 or 3 channels x height x width")])
-    known = tuple(size for size in dims[1:] if isinstance(size, int))
-    if len(known) != 3:
+    known = [size if isinstance(size, int) else None for size in dims[1:]]
+    if not known or known[0] is None or (None in known and not free):
+        help = help or "export it with the number of channels that it is to have"
         raise NetdefError([error("ND0952", f"{what} is {shape}: the size of its images is not known", help=help)])
     return known[0], known[1], known[2]
 
@@ -200,14 +224,6 @@ def _require_blobs(blobs: Sequence[str], known: Sequence[str] | Mapping[str, Blo
             found.append(error("ND0954", f'{what} computes no blob "{name}"', help=help))
     if found:
         raise NetdefError(found)
-
-
-def _require_file(path: PathLike) -> None:
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError as fault:
-        raise NetdefError([error("ND0910", f"{path} cannot be read: {fault.strerror}")]) from fault
 
 
 def _batch(net: Graph) -> int | None:

@@ -161,11 +161,10 @@ def _load(model: onnx.ModelProto | Path, options: Any, providers: Sequence[str])
         return onnxruntime.InferenceSession(str(model), options, providers=providers)
     if tensor_bytes(model) <= EXTERNAL_DATA_LIMIT:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+    options.add_session_config_entry("session.disable_prepacking", "1")  # or each weight is there twice
     with tempfile.TemporaryDirectory() as folder:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
         path = Path(folder) / "model.onnx"
-        save(copy, path)
+        save(model, path)
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
 
 

@@ -64,7 +64,7 @@ def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = (), *, evaluate: Ev
         work.repeat(step)
     work.drop_idle()
     left = verify(work.graph)
-    kept = {id: work.arrays[id].astype(np.float32) for id in left.params}
+    kept = {id: work.arrays[id].astype(np.float32, copy=False) for id in left.params}
     return Folded(left, kept, tuple(node.id for node in graph.nodes if node.id not in left.layers))
 
 

@@ -34,6 +34,7 @@ from netdef.nn.python_layer import PythonLayer
 from netdef.nn.recurrent import LSTM, RNN, lstm_unit
 from netdef.nn.reshaping import crop, reshape
 from netdef.nn.selection import arg_max, batch_reindex, chosen_rows
+from netdef.nn.weights import load_weights
 
 __all__ = [
     "LSTM",
@@ -66,6 +67,7 @@ __all__ = [
     "im2col",
     "infogain_loss",
     "larger",
+    "load_weights",
     "lrn_across",
     "lrn_within",
     "lstm_unit",

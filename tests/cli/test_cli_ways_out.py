@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +38,25 @@ def test_eject_with_weights(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, "eject", RESIDUAL, "-w", WEIGHTS, "-o", tmp_path / "model.py") == 0
     out, err = capsys.readouterr()
     assert (err, out) == ("", f"{tmp_path}/model.py, its weights in {tmp_path}/model.safetensors\n")
-    assert 'load_file("model.safetensors")' in (tmp_path / "model.py").read_text()
+    assert 'load_weights("model.safetensors")' in (tmp_path / "model.py").read_text()
     given, written = read_weights(WEIGHTS), read_weights(tmp_path / "model.safetensors")
     assert set(written) == set(given)
     assert all(np.array_equal(a, b) for name in given for a, b in zip(given[name], written[name], strict=True))
+
+
+def test_the_ejected_file_is_used_as_its_head_says_with_torch_alone(monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, "eject", RESIDUAL, "-w", WEIGHTS, "-o", tmp_path / "model.py") == 0
+    head = ast.get_docstring(ast.parse((tmp_path / "model.py").read_text())) or ""
+    use = textwrap.dedent(head.partition("Use:\n")[2])
+    alone = "import sys\nsys.modules.update(netdef=None, safetensors=None)\nimport torch\nfrom model import *\n"
+    script = f"{alone}{use}\ntorch.save({{'fc': fc, **net.state_dict()}}, 'found.pt')\n"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    found = torch.load(tmp_path / "found.pt", weights_only=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert {*found} == {"fc", *weights}
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+    module = netdef.build(netdef.load_net(RESIDUAL), WEIGHTS)
+    torch.testing.assert_close(found["fc"], module(data=torch.zeros(2, 3, 16, 16))["fc"], rtol=1e-5, atol=1e-6)
 
 
 def test_eject_of_a_net_that_trains(monkeypatch, capsys, tmp_path):

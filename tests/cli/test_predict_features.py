@@ -169,7 +169,7 @@ def test_features_in_lmdb(photos, monkeypatch, capsys, blobs):
     [
         pytest.param(["predict", "none.prototxt", "photos"], 1, "ND0010", id="no such net"),
         pytest.param(["predict", "none.onnx", "photos"], 1, "ND0910", id="no such model"),
-        pytest.param(["predict", "photos/a.png.onnx", "photos"], 3, "ND0909", id="a model that is none"),
+        pytest.param(["predict", "photos/a.png.onnx", "photos"], 1, "ND0910", id="a model that is none"),
         pytest.param(["predict", *NET], 2, "IMAGES", id="no images"),
         pytest.param(["predict", *NET, "photos", "--resize", "8x"], 2, "is neither HxW", id="half a size"),
         pytest.param(["predict", *NET, "photos", "--resize", "8x8"], 1, "ND0953", id="too small"),
@@ -234,3 +234,33 @@ def test_a_blob_may_have_any_name_in_npz(tmp_path):
         assert sorted(file) == ["file", "images", "m/out"]
         assert file["images"].tolist() == ["a.png", "b.png"]
         assert file["file"].tolist() == [[0, 1], [0, 1]]
+
+
+PLANES = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } } }
+layer { name: "conv" type: "Pooling" bottom: "x" top: "conv" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "p" type: "Pooling" bottom: "conv" top: "p" pooling_param { pool: AVE global_pooling: true } }
+"""
+
+
+def test_a_model_for_images_of_any_size(photos, monkeypatch, capsys):
+    cv2.imwrite("photos/b.png", np.full((6, 30), 7, np.uint8))
+    Path("n.prototxt").write_text(PLANES)
+    assert run(monkeypatch, "export", "n.prototxt", "-o", "m.onnx", "--spatial", "dynamic") == 0
+    capsys.readouterr()
+    assert run(monkeypatch, "predict", "m.onnx", "photos/b.png", "--scale", 2, "--format", "json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["predictions"][0]["score"] == 14.0
+    features = ["features", "m.onnx", "photos", "--blob", "conv"]
+    for name in ("f.npz", "f.h5"):
+        assert run(monkeypatch, *features, "-o", name) == 1
+        err = capsys.readouterr().err
+        assert "error[ND0958]" in err
+        assert 'blob "conv" is 1x3x15 for photos/b.png, and 1x14x14 for the first image' in err
+        assert not Path(name).exists()
+    assert run(monkeypatch, *features, "-o", "f.npz", "--resize", 8) == 0
+    assert np.load("f.npz")["conv"].shape == (3, 1, 4, 4)
+    assert run(monkeypatch, *features, "-o", "f.lmdb") == 0
+    with lmdb.open("f.lmdb", readonly=True) as database, database.begin() as transaction:
+        records = [Datum.FromString(value) for _, value in transaction.cursor()]
+    assert [(record.height, record.width) for record in records] == [(14, 14), (3, 15), (14, 14)]

@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from netdef.deploy import export, replay, runtime
+from netdef.deploy.runner import open_onnx
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.graph import Options, load
 from netdef.ir import Shape
@@ -192,6 +193,19 @@ def test_a_large_model_is_proven_and_replayed_with_its_data_file(lenet, tmp_path
     assert report.files == (str(path), str(data_file(path)))
     assert report.size_bytes == path.stat().st_size + data_file(path).stat().st_size
     assert replay(path, lenet, weights=WEIGHTS).largest.max_rel < 1e-5
+
+
+def test_a_data_file_that_is_missing_or_cut_short(lenet, tmp_path, monkeypatch):
+    monkeypatch.setitem(save.__kwdefaults__, "limit", 1000)
+    path = tmp_path / "m.onnx"
+    export(lenet, path, weights=WEIGHTS, verify=False)
+    data = data_file(path)
+    data.write_bytes(data.read_bytes()[:-1])
+    for says in (r'"m\.onnx\.data" is cut short: [\d,]+ of [\d,]+ bytes', r'"m\.onnx\.data" is not beside it'):
+        for use in (lambda: replay(path, lenet, weights=WEIGHTS), lambda: open_onnx(path)):
+            with pytest.raises(NetdefError, match=f"ND0910.*{says}"):
+                use()
+        data.unlink(missing_ok=True)
 
 
 def test_replay_agrees_with_the_export(lenet, tmp_path):

@@ -182,11 +182,11 @@ def foreign(path: Path, shape: list[int | str], *, inputs: int = 1, kind: int = 
     ("arguments", "says"),
     [
         pytest.param(
-            {"shape": [1, 224, 224, 3]}, "is 1x224x224x3; images are batch x 1 or 3 channels", id="channels last"
+            {"shape": [1, 224, 224, 4]}, "is 1x224x224x4; images are batch x 1 or 3 channels", id="four channels"
         ),
-        pytest.param({"shape": ["n", 3, "h", "w"]}, "is nx3xhxw: the size of its images is not known", id="free size"),
+        pytest.param({"shape": ["n", "c", "h", "w"]}, "is nxcxhxw: the size of its images is not known", id="all free"),
         pytest.param({"shape": [1, 3, 4, 4], "inputs": 2}, 'its inputs are "x0", "x1"', id="two inputs"),
-        pytest.param({"shape": [1, 3, 4, 4], "kind": TensorProto.UINT8}, "is a tensor(uint8)", id="bytes"),
+        pytest.param({"shape": [1, 3, 4, 4], "kind": TensorProto.INT64}, "is a tensor(int64)", id="whole numbers"),
     ],
 )
 def test_a_model_that_takes_no_images(tmp_path, arguments, says):
@@ -200,6 +200,73 @@ def test_a_foreign_model_of_images_runs(tmp_path):
     runner = open_onnx(foreign(tmp_path / "m.onnx", ["n", 3, 2, 2]))
     data = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
     np.testing.assert_array_equal(runner.run(data)["y0"], data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        pytest.param(["n", 2, 5, 3], TensorProto.FLOAT, id="channels last"),
+        pytest.param(["n", "h", "w", 3], TensorProto.UINT8, id="bytes of any size"),
+        pytest.param(["n", 3, 2, 5], TensorProto.UINT8, id="bytes"),
+        pytest.param([1, 3, "h", "w"], TensorProto.FLOAT16, id="half precision, one at a time"),
+        pytest.param(["n", 3, 2, 5], TensorProto.DOUBLE, id="double precision"),
+    ],
+)
+def test_layouts_and_types_of_other_tools(tmp_path, shape, kind):
+    runner = open_onnx(foreign(tmp_path / "m.onnx", shape, kind=kind))
+    assert runner.sizes == ((3, None, None) if "h" in shape else (3, 2, 5))
+    data = np.arange(60, dtype=np.float32).reshape(2, 3, 2, 5)
+    found = runner.run(data)["y0"]
+    assert found.dtype == helper.tensor_dtype_to_np_dtype(kind)
+    np.testing.assert_array_equal(found, data.transpose(0, 2, 3, 1) if shape[-1] == 3 else data)
+    assert runner.takes_bytes is (kind == TensorProto.UINT8)
+
+
+@pytest.fixture(scope="module")
+def fcn(tmp_path_factory) -> Path:
+    """A model for images of any size, from 5x5 on: the mean over each plane of a convolution, and the planes."""
+    folder = tmp_path_factory.mktemp("fcn")
+    (folder / "net.prototxt").write_text("""
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+        layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+          convolution_param { num_output: 4 kernel_size: 5 weight_filler { type: "xavier" } } }
+        layer { name: "p" type: "Pooling" bottom: "conv" top: "p" pooling_param { pool: AVE global_pooling: true } }
+    """)
+    export_onnx(load_net(folder / "net.prototxt"), folder / "m.onnx", dynamic_size=True, verify=False)
+    return folder / "m.onnx"
+
+
+def test_images_of_any_size_run_as_they_are(fcn, tmp_path):
+    generator = np.random.default_rng(0)
+    sizes = {"a": (9, 7), "b": (6, 12), "c": (9, 7), "tiny": (3, 9), "d": (6, 12)}
+    for name, size in sizes.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), generator.integers(0, 256, (*size, 3), np.uint8))
+    paths = [tmp_path / f"{name}.png" for name in sizes]
+    runner = open_onnx(fcn, ["conv", "p"])
+    assert runner.sizes == (3, None, None)
+    preparation = Preparation(Recipe(mean=mean_values([1, 2, 3])), runner.sizes)
+    found = dict(rows(runner, preparation, paths, batch=4))
+    assert [*found] == paths
+    session = onnxruntime.InferenceSession(str(fcn), providers=["CPUExecutionProvider"])
+    for path, row in found.items():
+        if path.stem == "tiny":
+            assert isinstance(row, BadData)
+            assert row.code == "ND0960"
+            assert f"{path}: the net does not take an image of 3x9" in str(row)
+            continue
+        pixels = cv2.imread(str(path)).astype(np.float32) - (1, 2, 3)
+        (expected,) = session.run(None, {"data": pixels.transpose(2, 0, 1)[None].astype(np.float32)})
+        np.testing.assert_allclose(row["p"], expected[0], rtol=0, atol=1e-4)
+        assert row["conv"].shape == (4, sizes[path.stem][0] - 4, sizes[path.stem][1] - 4)
+
+
+def test_a_free_size_takes_no_crops_and_no_picture_for_a_mean():
+    free = (3, None, None)
+    for recipe in (Recipe(crops=10), Recipe(mean=np.zeros((3, 8, 8), np.float32))):
+        with pytest.raises(BadData, match=r"size|free|fit") as caught:
+            Preparation(recipe, free)
+        assert caught.value.code == "ND0953"
+    assert Preparation(Recipe((8, 8), np.zeros((3, 8, 8), np.float32)), free).resized == (8, 8)
 
 
 @pytest.mark.parametrize(

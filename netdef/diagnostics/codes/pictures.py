@@ -24,9 +24,9 @@ No layer of the file takes part in the phase, level and stages asked for.
         "ND0952",
         "the net takes something else than images",
         """\
-`netdef predict` and `netdef features` feed one input of float32: batch x channels x height x width, with 1 channel
-(grey) or 3. Labels of a train_val net don't count, they go by themselves. This net has another input, several, or one
-whose size only its database knows:
+`netdef predict` and `netdef features` feed one input: batch x channels x height x width, or channels last, with 1
+channel (grey) or 3, of floats or of bytes. Labels of a train_val net don't count, they go by themselves. This net has
+another input, several, or one whose size only its database knows:
 
     netdef predict train_val.prototxt --shape data=?x3x224x224 -w w.caffemodel cat.jpg""",
     ),
@@ -94,5 +94,14 @@ NaN says that the net cannot have computed anything of use: training diverged be
 random and BatchNorm has no statistics yet. `netdef weights show` counts what is not finite in each blob.
 
     netdef weights show w.caffemodel""",
+    ),
+    Page(
+        "ND0960",
+        "the net does not take an image of this size",
+        """\
+The model leaves the size of images free (`netdef export --spatial dynamic`, or another tool's), so each image is taken
+as it is. This one is too small for a window of the net, or of a size that some layer cannot halve. The others are done.
+
+    netdef predict fcn.onnx --resize 256x256 tiny.png""",
     ),
 )

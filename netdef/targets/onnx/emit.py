@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.ir import Blob, Graph, Node, Shape
@@ -53,7 +53,7 @@ class Emission:
     titles: set[str] = field(default_factory=set)
     images: frozenset[str] = frozenset()
     nodes: list[onnx.NodeProto] = field(default_factory=list)
-    tensors: list[onnx.TensorProto] = field(default_factory=list)
+    tensors: list[tuple[str, Array]] = field(default_factory=list)
     found: list[Diagnostic] = field(default_factory=list)
 
     def fresh(self, wish: str) -> str:
@@ -88,7 +88,7 @@ def emit(
     _reserve(emission)
     for param in graph.params.values():
         array = np.asarray(arrays[param.id], np.float32, order="C")  # ascontiguousarray gives a scalar an axis
-        emission.tensors.append(numpy_helper.from_array(array, emission.initializers[param.id]))
+        emission.tensors.append((emission.initializers[param.id], array))
     for node in graph.nodes:
         if not _is_input(graph, node):
             _emit_node(emission, node)
@@ -149,7 +149,7 @@ def _emit_node(emission: Emission, node: Node) -> None:
         emission.found.append(_unsupported(node, why))
         return
     _name_tops(emission, node, builder, tops)
-    emission.tensors += [numpy_helper.from_array(array, name) for name, array in builder.constants.items()]
+    emission.tensors += builder.constants.items()
     emission.nodes += _protos(node, builder.ops, emission)
 
 
@@ -202,7 +202,6 @@ def _model(emission: Emission, metadata: dict[str, str]) -> onnx.ModelProto:
         graph.name or "net",
         [_info(emission, blob) for blob in graph.inputs],
         [_info(emission, blob) for blob in graph.outputs],
-        emission.tensors,
         value_info=[_info(emission, blob) for blob in inner],
     )
     opsets = [helper.make_opsetid("", emission.opset)]
@@ -214,6 +213,10 @@ def _model(emission: Emission, metadata: dict[str, str]) -> onnx.ModelProto:
         producer_version=netdef_version(),
     )
     helper.set_model_props(model, dict(sorted(metadata.items())))
+    for name, array in emission.tensors:  # not through the helpers, each of which copies all of them
+        tensor = model.graph.initializer.add(name=name, dims=array.shape)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.raw_data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import onnx
 
@@ -25,31 +25,56 @@ def data_file(path: Path) -> Path:
 def save(model: onnx.ModelProto, path: Path, *, limit: int = EXTERNAL_DATA_LIMIT) -> tuple[Path, ...]:
     """Write the model whole or not at all; returns the files written.
 
-    A model above the limit loses its large tensors to the data file, in memory too: there may be no room for two.
-    Raises OSError as the system gives it.
+    Of a model above the limit the large tensors go to the data file. No copy of them is made on the way, since there
+    may be no room for two. Raises OSError as the system gives it.
     """
     if tensor_bytes(model) <= limit:
         write_atomic(path, model.SerializeToString(deterministic=True))
         return (path,)
     data = data_file(path)
     with replacing(data) as stream:
+        light = _without_tensors(model)
         for tensor in model.graph.initializer:
-            if len(tensor.raw_data) > _SMALL:
-                _move(tensor, stream, data.name)
-    write_atomic(path, model.SerializeToString(deterministic=True))
+            light.graph.initializer.append(_referred(tensor, stream, data.name))
+    write_atomic(path, light.SerializeToString(deterministic=True))
     return (path, data)
 
 
 def tensor_bytes(model: onnx.ModelProto) -> int:
-    """How many bytes the model's own tensors take."""
-    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    """How many bytes the model's own tensors take, names and sizes included; reading `raw_data` would copy it."""
+    return sum(tensor.ByteSize() for tensor in model.graph.initializer)
 
 
-def _move(tensor: onnx.TensorProto, stream: BinaryIO, location: str) -> None:
-    """Write the tensor's bytes to the stream and leave a reference to them."""
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    entries = {"location": location, "offset": str(stream.tell()), "length": str(len(tensor.raw_data))}
-    for key, value in entries.items():
-        tensor.external_data.add(key=key, value=value)
+def _without_tensors(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model but for its initializers."""
+    light = onnx.ModelProto()
+    _copy_fields(model, light, "graph")
+    _copy_fields(model.graph, light.graph, "initializer")
+    return light
+
+
+def _copy_fields(message: Any, copy: Any, but: str) -> None:
+    for field, value in message.ListFields():
+        if field.name == but:
+            continue
+        if field.is_repeated:
+            getattr(copy, field.name).extend(value)
+        elif field.message_type:
+            getattr(copy, field.name).CopyFrom(value)
+        else:
+            setattr(copy, field.name, value)
+
+
+def _referred(tensor: onnx.TensorProto, stream: BinaryIO, location: str) -> onnx.TensorProto:
+    """The tensor itself where it is small; else its bytes go to the stream, and what refers to them comes back."""
+    if tensor.ByteSize() <= _SMALL or not tensor.HasField("raw_data"):
+        return tensor
+    copy = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
+    copy.name, copy.data_type = tensor.name, tensor.data_type
+    copy.dims.extend(tensor.dims)
+    start = stream.tell()
     stream.write(tensor.raw_data)
-    tensor.ClearField("raw_data")
+    entries = {"location": location, "offset": str(start), "length": str(stream.tell() - start)}
+    for key, value in entries.items():
+        copy.external_data.add(key=key, value=value)
+    return copy

@@ -21,6 +21,9 @@ from netdef.targets.source.inline import Import, Library, Rooted, library
 from netdef.targets.source.names import attribute, is_plain, local_names, submodule_calls
 from netdef.targets.torch.names import module_names
 
+LOADER = "load_weights"
+"""The function of netdef.nn that reads the weights, so that it takes no package but torch."""
+
 _BODY = 8
 """Columns that a method's body is indented by."""
 
@@ -39,13 +42,14 @@ def write_source(graph: Graph, *, weights: str = "") -> str:
         NetdefError: a layer has no rule for torch (ND0902), or needs more than torch (ND0930).
     """
     recording = fuse(record(graph), [blob.id for blob in graph.outputs])
-    inlined = _library(graph, recording)
+    inlined = _library(graph, recording, (LOADER,) if weights else ())
     draft = _Draft(graph, recording, module_names(graph), local_names(graph, recording, inlined.names))
     body = "\n".join(draft.lines())
     head = f'"""{draft.head(weights)}\n"""\n\nfrom __future__ import annotations'
     constants, definitions = _parted(inlined.definitions)
     preface = "\n\n".join((head, *_imports(body, inlined), *constants))
-    return "\n\n\n".join((preface, *definitions, body)) + "\n"
+    loader = [text for text in definitions if text.startswith(f"def {LOADER}(")]
+    return "\n\n\n".join((preface, *(text for text in definitions if text not in loader), body, *loader)) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,8 @@ class _Draft:
         path = PurePath(self.graph.path).name if self.graph.path else ""
         source = f', from {_quotable(path)}; "line" is a line of that file' if path else ""
         mode = "" if self.graph.phase == "TRAIN" else ".eval()"
-        load = ["    from safetensors.torch import load_file", ""] if weights else []
-        load += [f"    net = Net(){mode}"]
-        load += [f'    net.load_state_dict(load_file("{_quotable(weights)}"))'] if weights else []
+        load = [f"    net = Net(){mode}"]
+        load += [f'    net.load_state_dict({LOADER}("{_quotable(weights)}"))'] if weights else []
         inputs = ", ".join(f"torch.zeros({_sizes(blob.shape)})" for blob, _ in self.recording.inputs)
         result = self.result()
         take = f"{flat(result)} = " if isinstance(result, str) else "tops = "
@@ -205,9 +208,9 @@ def _member(module: str, name: str, constructed: Call | None) -> str:
     return f"{module}.{name}" if constructed else f"{module}[{text(name)}]"
 
 
-def _library(graph: Graph, recording: Recording) -> Library:
-    """What the recording uses of netdef.nn; an error for each layer that needs more than can stand in the file."""
-    names: dict[str, None] = {}
+def _library(graph: Graph, recording: Recording, more: Iterable[str]) -> Library:
+    """What the recording uses of netdef.nn, and `more`; an error for each layer that cannot stand in the file."""
+    names: dict[str, None] = dict.fromkeys(more)
     found = []
     for one in recording.calls:
         module, _, name = one.target.rpartition(".")
