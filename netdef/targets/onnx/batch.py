@@ -10,6 +10,7 @@ from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph.reshape import with_shapes
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Mismatch
+from netdef.layers.recurrent import Recurrent
 
 _PROBES = (7, 11)
 """Two batch sizes to infer with: a size that differs between them depends on the batch. Primes, so that no layer
@@ -41,14 +42,16 @@ def batch_of(graph: Graph) -> Batch:
     """Find the batch axis of each input.
 
     It is axis 0 of the first input, and of every other one with as many rows: a second input may be something else,
-    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch).
+    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch), but
+    for the static input, which has no time.
     """
     shapes = {blob.id: blob.shape for blob in graph.inputs if blob.shape.dims}
     time = next((node.bottoms[_TIME_MAJOR[node.type]].shape for node in graph.nodes if node.type in _TIME_MAJOR), None)
     major = time.dims[:2] if time and time.dims else ()
     size = major[1] if len(major) == 2 else next((shape[0] for shape in shapes.values()), None)
     begins = (major, (1, size)) if len(major) == 2 else ()  # (1, batch, …) is a state of one moment
-    axes = {id: 1 for id, shape in shapes.items() if shape.sizes[:2] in begins}
+    static = {node.bottoms[2].id for node in graph.nodes if isinstance(node.layer, Recurrent) and node.layer.static}
+    axes = {id: 1 for id, shape in shapes.items() if shape.sizes[:2] in begins and id not in static}
     rows = {id: 0 for id, shape in shapes.items() if id not in axes and shape[0] in (size, None)}
     return Batch(size, {**axes, **rows})
 
