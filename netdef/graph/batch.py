@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netdef.ir import Blob, Graph, Node, Shape
+from netdef.layers.recurrent import Recurrent
 
 _TIME_MAJOR = {"LSTM": 1, "RNN": 1, "LSTMUnit": 0}
 """Layers that take (time, batch, …), with the bottom that tells both sizes: Caffe's `cont`, or the cell's state."""
@@ -38,7 +39,8 @@ def batch_of(graph: Graph) -> Batch:
     """Find the batch axis of each input.
 
     It is axis 0 of the first input, and of every other one with as many rows: a second input may be something else,
-    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch).
+    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch), but
+    for the static input, which has no time.
     """
     return batch_among(graph.inputs, graph.nodes)
 
@@ -50,6 +52,8 @@ def batch_among(inputs: tuple[Blob, ...], nodes: tuple[Node, ...]) -> Batch:
     major = time.dims[:2] if time and time.dims else ()
     size = major[1] if len(major) == 2 else next((shape[0] for shape in shapes.values()), None)
     begins = (major, (1, size)) if len(major) == 2 else ()  # (1, batch, …) is a state of one moment
-    found = Batch(size, {}, begins)
-    axes = {id: axis for id, shape in shapes.items() if (axis := found.axis(shape)) is not None}
+    static = {node.bottoms[2].id for node in nodes if isinstance(node.layer, Recurrent) and node.layer.static}
+    found, timeless = Batch(size, {}, begins), Batch(size, {})
+    places = {id: (timeless if id in static else found).axis(shape) for id, shape in shapes.items()}
+    axes = {id: axis for id, axis in places.items() if axis is not None}
     return Batch(size, axes, begins)

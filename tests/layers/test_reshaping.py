@@ -100,6 +100,19 @@ def test_reshape(dims: tuple[int, ...], start: int, end: int | None, expected: t
     np.testing.assert_array_equal(y.flatten(), x.flatten())
 
 
+@pytest.mark.parametrize(
+    ("dims", "start", "end", "expected"),
+    [
+        ((0, -1), 0, None, (0, 12)),
+        ((2, -1), 1, 2, (0, 2, 2, 3)),
+        ((-1, 3), 0, None, (0, 3)),
+        ((-1,), 2, None, (0, 4, 3)),
+    ],
+)
+def test_reshape_of_no_rows(dims: tuple[int, ...], start: int, end: int | None, expected: tuple[int, ...]) -> None:
+    assert reshape(torch.zeros(0, 4, 3), dims, start, end).shape == expected
+
+
 def test_reshape_to_a_scalar() -> None:
     (y,) = run(f"{RESHAPE} {{ shape {{ }} axis: -2 }}", x=torch.tensor([3.0]))
     assert y.shape == ()

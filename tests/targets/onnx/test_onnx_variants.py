@@ -100,6 +100,8 @@ CASES: list[Case] = [
     ("LSTM", "1x2x3 1x2", "recurrent_param { num_output: 4 FILL }"),
     ("RNN", "5x2x3 5x2", "recurrent_param { num_output: 4 FILL }"),
     ("RNN", "4x2x3 4x2 2x2x3", "recurrent_param { num_output: 4 FILL }"),
+    ("RNN", "3x1x2 3x1 1x1", "recurrent_param { num_output: 4 FILL }"),
+    ("LSTM", "2x2x3 2x2 2x2", "recurrent_param { num_output: 4 FILL }"),
     ("Log", "2x3", "log_param { base: 10 scale: 0.01 shift: 8 }"),
     ("MVN", "2x3x4x5", "mvn_param { normalize_variance: false across_channels: true }"),
     ("MVN", "2x3x4x5", "mvn_param { eps: 0.1 }"),
