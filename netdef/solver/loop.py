@@ -18,6 +18,7 @@ from netdef.solver import snapshot as snapshots
 from netdef.solver import state
 from netdef.solver.config import SolverConfig
 from netdef.solver.debug import DebugNet, build_debug
+from netdef.solver.divergence import divergence, gradients_finite, weights_finite
 from netdef.solver.evaluate import Interrupted, Score, evaluate
 from netdef.solver.events import (
     Best,
@@ -40,7 +41,7 @@ from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
 from netdef.solver.rescue import rescued, why
 from netdef.solver.run import Run, agree, attach, load_weights, make_optimizer, update
-from netdef.solver.running import build_test, first_not_finite, reported, share_weights, weights_finite
+from netdef.solver.running import build_test, reported, share_weights
 from netdef.solver.scaling import NO_SCALE, LossScale
 from netdef.solver.style import Style
 from netdef.solver.team import Team, current
@@ -285,6 +286,7 @@ class Solver:
             self._show_debug()
             self._show(rate)
         run.optimizer.rate = rate
+        self._check_gradients()
         self._updating = True
         update(run)
         run.optimizer.zero_grad()
@@ -425,12 +427,18 @@ class Solver:
             raise self._divergence()
 
     def _divergence(self) -> RunError:
-        layer, at = first_not_finite(self.run.train), self.run.losses.diverged
-        place = f'"{layer}" is the first layer whose output is not finite' if layer else "each layer's output is finite"
-        what = "the loss is not finite" if at is not None else "weights are not finite"
-        message = f"{what} at iteration {self.iter if at is None else at}: {place}"
-        help = ("lower `base_lr`, or set `clip_gradients`", "snapshots taken before are good")
-        return RunError([error("ND0801", message, help=help)])
+        at = self.run.losses.diverged
+        what, at = ("weights are", self.iter) if at is None else ("the loss is", at)
+        return divergence(self.run.train, what, at, self._saved)
+
+    def _check_gradients(self) -> None:
+        """Stop before a gradient that is not finite spoils weights.
+
+        With FP16 the scale sees to it, and a GPU is not asked, for it would have to be waited for.
+        """
+        asked = self.device.type == "cpu" and self.run.scale is NO_SCALE
+        if asked and not gradients_finite(self.optimizer.gradients()):
+            raise divergence(self.run.train, "a gradient is", self.iter, self._saved)
 
 
 def _build(config: SolverConfig, device: torch.device, team: Team, level: int | None, stages: tuple[str, ...]) -> Run:

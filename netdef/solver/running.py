@@ -24,7 +24,7 @@ from netdef.solver.other_sizes import OtherSizes
 from netdef.solver.randomness import Randomness
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
-from netdef.targets.torch import build_module, share, tensors
+from netdef.targets.torch import build_module, share
 from netdef.targets.torch.layout import to_channels_last
 
 
@@ -130,27 +130,6 @@ def share_weights(owner: RunningNet, *others: RunningNet) -> None:
     """Let test nets compute with the training net's own parameters."""
     for other in others:
         share(owner.module, owner.graph, other.module, other.graph)
-
-
-def first_not_finite(net: RunningNet) -> str | None:
-    """The first layer whose output of the last batch is not finite, None if all are: the batch is computed again."""
-    graph = net.graph_of_batch
-    names = [blob.id for blob in graph.blobs.values()]
-    module = build_module(graph, outputs=names, device=net.style.device)
-    share(net.module, net.graph, module, graph)
-    with torch.no_grad(), net.style.autocast():
-        blobs = module(**net.batch)
-    for node in net.graph.nodes:
-        if any(not bool(torch.isfinite(blobs[blob.id]).all()) for blob in node.tops):
-            return node.id
-    return None
-
-
-def weights_finite(net: RunningNet) -> bool:
-    """Whether every parameter and statistic is finite."""
-    held = list(tensors(net.module, net.graph).values())
-    norms = torch.stack([norm.float() for norm in torch._foreach_norm([tensor.detach() for tensor in held])])
-    return bool(torch.isfinite(norms).all())
 
 
 @contextmanager
