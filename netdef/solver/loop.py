@@ -335,8 +335,9 @@ class Solver:
     def _test(self, number: int, stop: Callable[[], bool]) -> Score:
         began = monotonic()
         self._tell(Testing(self.iter, number))
-        with self.run.average.in_place() if self.run.average else nullcontext():
-            score = evaluate(self.run.tests[number], self.config.tests[number].num_batches, stop=stop)
+        net = self.run.tests[number]
+        with self.run.average.in_place() if self.run.average else nullcontext(), reported(net):
+            score = evaluate(net, self.config.tests[number].num_batches, stop=stop)
         loss = score.loss if self.config.test_compute_loss else None
         self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
         self._pause(began)

@@ -18,7 +18,7 @@ from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
 from netdef.solver.feed import Feed
-from netdef.solver.memory import check_room, out_of_memory
+from netdef.solver.memory import check_room, failing, out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.other_sizes import OtherSizes
 from netdef.solver.randomness import Randomness
@@ -138,8 +138,7 @@ def reported(net: RunningNet) -> Iterator[None]:
     try:
         yield
     except LabelError as fault:
-        help = "give the last layer more outputs, or mend the labels"
-        raise NetdefError([error("ND0512", f'the net "{net.graph.name}": {fault}', help=help)]) from fault
+        raise _bad_label(net, fault) from fault
     except RuntimeError as fault:
         known = _explained(net, fault)
         if known is None:
@@ -147,11 +146,20 @@ def reported(net: RunningNet) -> Iterator[None]:
         raise known from fault
 
 
+def _bad_label(net: RunningNet, fault: LabelError) -> NetdefError:
+    """The error ND0512, at the blob of labels of the layer that met one that is no class."""
+    node = failing(net.graph, net.module, fault)
+    name = f'layer "{node.name}"' if node else f'the net "{net.graph.name}"'
+    span = node.places.bottoms[1] if node and len(node.places.bottoms) > 1 else None
+    help = "give the last layer more outputs, or mend the labels"
+    return NetdefError([error("ND0512", f"{name}: {fault}", span=span, help=help)])
+
+
 def _explained(net: RunningNet, fault: RuntimeError) -> NetdefError | None:
     """What a user can do about torch's error; None where it is a bug."""
     text = str(fault)
     if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in text:
-        return out_of_memory(net.graph, net.style.device, fault)
+        return out_of_memory(net.graph, net.module, net.style.device, fault)
     if "deterministic implementation" in text:
         help = "remove `deterministic: true`, or train on the CPU"
         return NetdefError([error("ND0713", f"`deterministic`: {text.partition('.')[0]}", help=help)])
