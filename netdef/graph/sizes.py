@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.ir import Blob, Graph, Node
 
@@ -22,26 +24,25 @@ def demand_sizes(graph: Graph) -> Graph:
     """The graph itself, if every size but the batch is known of each blob that comes from outside.
 
     Raises:
-        NetdefError: ND0321, for each blob whose database is not there to tell.
+        NetdefError: ND0321, for each layer whose database is not there to tell.
     """
-    sources = [(node, blob) for node in graph.nodes for blob in node.tops if _is_input(graph, blob)]
-    found = [_unknown(node, blob) for node, blob in sources if not _is_known(blob)]
+    unknown = [(node, [blob for blob in node.tops if _lacks(graph, blob)]) for node in graph.nodes]
+    found = [_unknown(node, blobs) for node, blobs in unknown if blobs]
     if found:
         raise NetdefError(found)
     return graph
 
 
-def _is_input(graph: Graph, blob: Blob) -> bool:
-    return any(blob.id == other.id for other in graph.inputs)
+def _lacks(graph: Graph, blob: Blob) -> bool:
+    known = blob.shape.ranked and None not in blob.shape.sizes[1:]
+    return not known and any(blob.id == other.id for other in graph.inputs)
 
 
-def _is_known(blob: Blob) -> bool:
-    return blob.shape.ranked and None not in blob.shape.sizes[1:]
-
-
-def _unknown(node: Node, blob: Blob) -> Diagnostic:
+def _unknown(node: Node, blobs: Sequence[Blob]) -> Diagnostic:
     source = getattr(node.layer, "source", "")
-    message = f'the sizes of "{blob.name}" are not known: {blob.shape}'
-    why = f'its source "{source}" is not there or cannot be read; ' if source else ""
-    help = f"{why}`--shape {blob.name}=64x3x227x227` supplies them where no data are needed"
-    return error("ND0321", message, span=node.places.layer, help=help)
+    names = " and ".join(f'"{blob.name}"' for blob in blobs)
+    message = f"the sizes of {names} are not known: {' and '.join(str(blob.shape) for blob in blobs)}"
+    why = f'its source "{source}" is neither in the working folder nor beside the net' if source else ""
+    supply = f"`--shape {blobs[0].name}=64x3x227x227` supplies them where no data are needed"
+    span = node.places.fields.get("source") or node.places.layer
+    return error("ND0321", message, span=span, help=(why, supply) if why else supply)

@@ -18,6 +18,7 @@ from netdef.solver import snapshot as snapshots
 from netdef.solver import state
 from netdef.solver.config import SolverConfig
 from netdef.solver.debug import DebugNet, build_debug
+from netdef.solver.divergence import divergence, gradients_finite, weights_finite
 from netdef.solver.evaluate import Interrupted, Score, evaluate
 from netdef.solver.events import (
     Best,
@@ -40,7 +41,7 @@ from netdef.solver.policy import single
 from netdef.solver.randomness import Randomness
 from netdef.solver.rescue import rescued, why
 from netdef.solver.run import Run, agree, attach, load_weights, make_optimizer, update
-from netdef.solver.running import build_test, first_not_finite, lending, reported, share_weights, weights_finite
+from netdef.solver.running import build_test, lending, reported, share_weights
 from netdef.solver.scaling import NO_SCALE, LossScale
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team, current
@@ -285,6 +286,7 @@ class Solver:
             self._show_debug()
             self._show(rate)
         run.optimizer.rate = rate
+        self._check_gradients()
         self._updating = True
         update(run)
         run.optimizer.zero_grad()
@@ -334,7 +336,8 @@ class Solver:
         began = monotonic()
         self._tell(Testing(self.iter, number))
         net = self.run.tests[number]
-        with self.run.average.in_place() if self.run.average else nullcontext(), lending(self.run.train, net):
+        average = self.run.average.in_place() if self.run.average else nullcontext()
+        with average, lending(self.run.train, net), reported(net):
             score = evaluate(net, self.config.tests[number].num_batches, stop=stop)
         loss = score.loss if self.config.test_compute_loss else None
         self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
@@ -426,12 +429,18 @@ class Solver:
             raise self._divergence()
 
     def _divergence(self) -> RunError:
-        layer, at = first_not_finite(self.run.train), self.run.losses.diverged
-        place = f'"{layer}" is the first layer whose output is not finite' if layer else "each layer's output is finite"
-        what = "the loss is not finite" if at is not None else "weights are not finite"
-        message = f"{what} at iteration {self.iter if at is None else at}: {place}"
-        help = ("lower `base_lr`, or set `clip_gradients`", "snapshots taken before are good")
-        return RunError([error("ND0801", message, help=help)])
+        at = self.run.losses.diverged
+        what, at = ("weights are", self.iter) if at is None else ("the loss is", at)
+        return divergence(self.run.train, what, at, self._saved)
+
+    def _check_gradients(self) -> None:
+        """Stop before a gradient that is not finite spoils weights.
+
+        With FP16 the scale sees to it, and a GPU is not asked, for it would have to be waited for.
+        """
+        asked = self.device.type == "cpu" and self.run.scale is NO_SCALE
+        if asked and not gradients_finite(self.optimizer):
+            raise divergence(self.run.train, "a gradient is", self.iter, self._saved)
 
 
 def _build(config: SolverConfig, device: torch.device, team: Team, level: int | None, stages: tuple[str, ...]) -> Run:

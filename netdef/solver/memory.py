@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import linecache
-import re
 import sys
 from pathlib import Path
 from traceback import walk_tb
 
 import torch
+from torch import fx
 
 from netdef.diagnostics import RunError, error
 from netdef.ir import Graph, Node
@@ -23,10 +23,10 @@ _SHARE = 0.9
 """What a net may take of a device's memory; the rest is for the library's kernels and for gaps between blocks."""
 
 
-def out_of_memory(graph: Graph, device: torch.device, fault: BaseException) -> RunError:
+def out_of_memory(graph: Graph, module: fx.GraphModule, device: torch.device, fault: BaseException) -> RunError:
     """The error ND0806, with the layer that was computed where that is known, and a batch that should fit."""
-    layer = _layer(graph, fault)
-    where = f' in layer "{layer}"' if layer else ", on the way back or in the update"
+    node = failing(graph, module, fault)
+    where = f' in layer "{node.name}"' if node else ", on the way back or in the update"
     rows = batch_size(graph)
     return RunError([error("ND0806", f"out of memory on {device}{where}", help=_help(graph, rows, _capacity(device)))])
 
@@ -103,16 +103,12 @@ def _capacity(device: torch.device) -> int | None:
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
 
 
-def _layer(graph: Graph, fault: BaseException) -> str | None:
-    """The layer whose line of the generated code was under way: it assigns to a name made of the layer's."""
+def failing(graph: Graph, module: fx.GraphModule, fault: BaseException) -> Node | None:
+    """The layer whose line of the generated code was under way, which assigns to the name of a step of the module."""
+    layers = {step.name: str(step.meta.get("layer", "")) for step in module.graph.nodes}
     for frame, number in walk_tb(fault.__traceback__):
         if frame.f_code.co_filename.startswith(_GENERATED):
             line = linecache.getline(frame.f_code.co_filename, number, frame.f_globals)
             name = line.partition("=")[0].strip()
-            return next((node.name for node in graph.nodes if _is_from(name, node.name)), None)
+            return graph.layers.get(layers.get(name, ""))
     return None
-
-
-def _is_from(name: str, layer: str) -> bool:
-    stem = re.sub(r"[^0-9A-Za-z]", "_", layer)
-    return re.fullmatch(rf"_?{re.escape(stem)}(_\d+)?", name) is not None

@@ -19,7 +19,7 @@ from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
 from netdef.solver.feed import Feed
-from netdef.solver.memory import check_room, out_of_memory
+from netdef.solver.memory import check_room, failing, out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.other_sizes import OtherSizes
 from netdef.solver.randomness import Randomness
@@ -147,14 +147,14 @@ def lending(owner: RunningNet, other: RunningNet) -> Iterator[None]:
     if not owner.style.in_parts:
         yield
         return
-    lend(_whole(owner), owner.graph, other.module, other.graph)
+    lend(whole_tensors(owner), owner.graph, other.module, other.graph)
     try:
         yield
     finally:
         share_weights(owner, other)
 
 
-def _whole(net: RunningNet) -> dict[str, Tensor]:
+def whole_tensors(net: RunningNet) -> dict[str, Tensor]:
     """A net's parameters and statistics; those in parts put together, by every process at the same time."""
     held = tensors(net.module, net.graph)
     return {id: _together(tensor, net.style) if in_parts(tensor) else tensor for id, tensor in held.items()}
@@ -170,36 +170,13 @@ def _nowhere(tensor: Tensor) -> Tensor:
     return nn.Parameter(torch.empty(tensor.shape, device="meta"), requires_grad=False)
 
 
-def first_not_finite(net: RunningNet) -> str | None:
-    """The first layer whose output of the last batch is not finite, None if all are: the batch is computed again."""
-    graph = net.graph_of_batch
-    names = [blob.id for blob in graph.blobs.values()]
-    module = build_module(graph, outputs=names, device=net.style.device)
-    lend(_whole(net), net.graph, module, graph)
-    with torch.no_grad(), net.style.autocast():
-        blobs = module(**net.batch)
-    for node in net.graph.nodes:
-        if any(not bool(torch.isfinite(blobs[blob.id]).all()) for blob in node.tops):
-            return node.id
-    return None
-
-
-def weights_finite(net: RunningNet) -> bool:
-    """Whether every parameter and statistic is finite, in every process; each asks at the same time."""
-    held = [own(tensor).detach() for tensor in tensors(net.module, net.graph).values()]
-    norms = torch.stack([norm.float() for norm in torch._foreach_norm(held)])
-    (bad,) = net.team.any(not bool(torch.isfinite(norms).all()))
-    return not bad
-
-
 @contextmanager
 def reported(net: RunningNet) -> Iterator[None]:
     """Turn what torch raises in the block over a user's net, data or device into a NetdefError."""
     try:
         yield
     except LabelError as fault:
-        help = "mend the labels or indices, or give the layer that they count in more outputs (Embed: `input_dim`)"
-        raise NetdefError([error("ND0512", f'the net "{net.graph.name}": {fault}', help=help)]) from fault
+        raise _bad_label(net, fault) from fault
     except NetdefError:
         raise
     except Exception as fault:
@@ -209,13 +186,22 @@ def reported(net: RunningNet) -> Iterator[None]:
         raise known from fault
 
 
+def _bad_label(net: RunningNet, fault: LabelError) -> NetdefError:
+    """The error ND0512, at the blob of labels, or of indices, of the layer that met one out of range."""
+    node = failing(net.graph, net.module, fault)
+    name = f'layer "{node.name}"' if node else f'the net "{net.graph.name}"'
+    span = node.places.bottoms[min(1, len(node.places.bottoms) - 1)] if node else None
+    help = "mend the labels or indices, or give the layer that they count in more outputs (Embed: `input_dim`)"
+    return NetdefError([error("ND0512", f"{name}: {fault}", span=span, help=help)])
+
+
 def _explained(net: RunningNet, fault: Exception) -> NetdefError | None:
     """What a user can do about torch's error; None where it is a bug, or that of a layer of the user's own."""
     if not isinstance(fault, RuntimeError):
         return None
     text = str(fault)
     if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in text:
-        return out_of_memory(net.graph, net.style.device, fault)
+        return out_of_memory(net.graph, net.module, net.style.device, fault)
     if "deterministic implementation" in text:
         help = "remove `deterministic: true`, or train on the CPU"
         return NetdefError([error("ND0713", f"`deterministic`: {text.partition('.')[0]}", help=help)])

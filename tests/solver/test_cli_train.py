@@ -18,6 +18,8 @@ from click.testing import CliRunner
 
 from netdef.cli.main import group
 from netdef.diagnostics import NetdefError
+from netdef.solver.loop import Solver
+from netdef.targets.torch import tensors
 from tests.solver import small_run
 
 ROOT = Path(__file__).parents[2]
@@ -178,6 +180,53 @@ def test_divergence_names_iteration_and_layer(tmp_path: Path) -> None:
     said = diverged(small_run.make(tmp_path, solver=text))
     assert said == 'the loss is not finite at iteration 2: "conv" is the first layer whose output is not finite'
     assert not list((tmp_path / "out").glob("*.caffemodel"))
+
+
+ROOTS = """
+layer {{ name: "data" type: "HDF5Data" top: "data" top: "label"
+  hdf5_data_param {{ source: "{folder}/list.txt" batch_size: 7 }} }}
+layer {{ name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param {{ num_output: 1 }} }}
+layer {{ name: "root" type: "Power" bottom: "ip" top: "root" power_param {{ power: 0.5 }} }}
+layer {{ name: "score" type: "InnerProduct" bottom: "root" top: "score"
+  inner_product_param {{ num_output: 1 weight_filler {{ value: 1 }} }} }}
+layer {{ name: "loss" type: "EuclideanLoss" bottom: "score" bottom: "label" top: "loss" }}
+"""
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
+    """The slope of the square root at 0, where its value and the loss are finite."""
+    text = small_run.SOLVER.replace("test_iter: 2 test_interval: 6", "")
+    solver = small_run.make(tmp_path, net=ROOTS, solver=text)
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        labels = file["label"][:] + 1
+        del file["label"]
+        file["label"] = labels.reshape(-1, 1)
+    with Solver(solver) as running:
+        with pytest.raises(NetdefError) as failure:
+            running.step(1)
+        held = tensors(running.net, running.run.train.graph)
+        assert {name: float(tensor.detach().sum()) for name, tensor in held.items()} == {
+            "ip.weight": 0,
+            "ip.bias": 0,
+            "score.weight": 1,
+            "score.bias": 0,
+        }
+    assert failure.value.diagnostics[0].message == (
+        'a gradient is not finite at iteration 0: on the way back "ip" is the first layer whose gradient is not'
+    )
+
+
+def test_numbers_in_the_data_that_are_none(tmp_path: Path) -> None:
+    solver = small_run.make(tmp_path)
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        file["data"][:] = np.nan
+    with pytest.raises(NetdefError) as failure:
+        netdef("train", solver)
+    (fault,) = failure.value.diagnostics
+    assert fault.message.endswith('"data" is the first layer whose output is not finite')
+    assert fault.help == ("look for such numbers in the data, in the mean and in `scale`",)
+    assert fault.span is not None
+    assert fault.span.text.endswith('list.txt"')
 
 
 def test_divergence_by_data_keeps_the_snapshots_before(tmp_path: Path) -> None:

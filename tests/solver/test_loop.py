@@ -117,11 +117,17 @@ def test_requests(path: Path) -> None:
     assert [e.iteration for e in events if isinstance(e, ev.Snapshotted)] == [5, 6]
 
 
-def test_labels_out_of_range(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("interval", "layer"), [(6, "accuracy"), (0, "loss")], ids=["test", "train"])
+def test_labels_out_of_range(tmp_path: Path, interval: int, layer: str) -> None:
+    """Told at the layer of the net, of training or of testing, that met the label."""
     path = small_run.make(tmp_path, net=small_run.NET.replace("num_output: 3", "num_output: 2"))
     with pytest.raises(NetdefError) as failure:
-        losses(path, 3)
-    assert failure.value.diagnostics[0].code == "ND0512"
+        losses(path, 3, test_interval=interval)
+    (fault,) = failure.value.diagnostics
+    assert fault.code == "ND0512"
+    assert fault.message.startswith(f'layer "{layer}": label 2 (at position ')
+    assert fault.span is not None
+    assert fault.span.text == '"label"'
 
 
 def test_out_of_memory_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

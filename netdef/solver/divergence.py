@@ -1,0 +1,83 @@
+"""Has a run diverged, and where did it begin?"""
+
+from __future__ import annotations
+
+import torch
+
+from netdef.diagnostics import RunError, error
+from netdef.ir import Graph, Node
+from netdef.layers import Layer
+from netdef.solver.optimizer import CaffeOptimizer
+from netdef.solver.running import RunningNet, whole_tensors
+from netdef.targets.torch import build_module, lend, tensors
+from netdef.targets.torch.parts import own
+
+_LOWER = "lower `base_lr`, or set `clip_gradients`"
+
+
+def divergence(net: RunningNet, what: str, iteration: int, saved: int | None) -> RunError:
+    """The error ND0801, with the layer where it began.
+
+    `what` is not finite at `iteration`: the loss, a gradient, or weights. `saved` is the iteration of the last
+    snapshot, None if there is none.
+    """
+    node = _first_output(net)
+    source = node is not None and isinstance(node.layer, Layer) and node.layer.is_source
+    place = f'"{node.id}" is the first layer whose output is not finite' if node else _behind(net)
+    advice = "look for such numbers in the data, in the mean and in `scale`" if source else _LOWER
+    help = (advice, f"the snapshot of iteration {saved} is good") if saved else (advice,)
+    span = (node.places.fields.get("source") or node.places.layer) if node and source else None
+    return RunError([error("ND0801", f"{what} not finite at iteration {iteration}: {place}", span=span, help=help)])
+
+
+@torch.no_grad()
+def gradients_finite(optimizer: CaffeOptimizer) -> bool:
+    """Whether the sum of all gradients is finite, which is quicker to see than each number.
+
+    Where processes hold them in parts, each asks at the same time.
+    """
+    gradients = optimizer.gradients()
+    finite = not gradients or bool(torch.isfinite(torch.stack([grad.sum() for grad in gradients]).sum()))
+    (bad,) = optimizer.team.any(not finite)
+    return not bad
+
+
+@torch.no_grad()
+def weights_finite(net: RunningNet) -> bool:
+    """Whether every parameter and statistic is finite, in every process; each asks at the same time."""
+    held = [own(tensor).detach() for tensor in tensors(net.module, net.graph).values()]
+    norms = torch.stack([norm.float() for norm in torch._foreach_norm(held)])
+    (bad,) = net.team.any(not bool(torch.isfinite(norms).all()))
+    return not bad
+
+
+def _first_output(net: RunningNet) -> Node | None:
+    """The first layer whose output of the last batch is not finite, None if all are: the batch is computed again."""
+    graph = net.graph_of_batch
+    names = [blob.id for blob in graph.blobs.values()]
+    module = build_module(graph, outputs=names, device=net.style.device)
+    lend(whole_tensors(net), net.graph, module, graph)
+    with torch.no_grad(), net.style.autocast():
+        blobs = module(**net.batch)
+    bad = (node for node in net.graph.nodes if any(not _finite(blobs[blob.id]) for blob in node.tops))
+    return next(bad, None)
+
+
+def _behind(net: RunningNet) -> str:
+    """What is not finite where every output is: a gradient, found from the end of the net on, or weights."""
+    held = tensors(net.module, net.graph)
+    if layer := _last(net.graph, {name: own(x.grad) for name, x in held.items() if x.grad is not None}):
+        return f'on the way back "{layer}" is the first layer whose gradient is not'
+    if layer := _last(net.graph, {name: own(x) for name, x in held.items()}):
+        return f'the last update was too large for the weights of "{layer}"'
+    return "each layer's output is finite"
+
+
+def _last(graph: Graph, found: dict[str, torch.Tensor]) -> str | None:
+    """The last layer with a parameter whose tensor is not finite."""
+    bad = {name for name, tensor in found.items() if not _finite(tensor)}
+    return next((node.id for node in reversed(graph.nodes) if any(p.id in bad for p in node.params)), None)
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    return bool(torch.isfinite(tensor.detach()).all())
