@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from netdef.diagnostics import Diagnostic, Edit, Fix, Label, Span, error
-from netdef.schema.rules import FieldRule
+from netdef.schema.rules import FieldRule, names_by_number
 from netdef.schema.suggest import certain, nearest
 from netdef.text.cst import ListValue, Message, Scalar, Token, TokenKind
 from netdef.text.escapes import unescape
@@ -100,7 +100,7 @@ def _enum(rule: FieldRule, scalar: Scalar) -> int:
     if token.kind is not _INTEGER:
         raise Refused(mismatch(rule, scalar))
     value = integer(token.text) * (1 if len(scalar.tokens) == 1 else -1)
-    if value not in rule.enum.values_by_number:
+    if value not in names_by_number(rule.enum):
         raise Refused(_unknown_value(rule, scalar))
     return value
 

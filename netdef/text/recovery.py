@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ _SYMBOLS = {"RBRACE": "}", "MORETHAN": ">", "RSQB": "]", "COMMA": ",", "COLON": 
 _SCALARS = frozenset({"STRING", "INTEGER", "FLOAT", "MINUS", "IDENTIFIER"})
 _MESSAGES = frozenset({"LBRACE", "LESSTHAN"})
 _AFTER_NAME = _MESSAGES | {"COLON"}
+_BLANKS = re.compile(r"[ \t\f\v]*")
 
 
 class Place(Enum):
@@ -260,7 +262,7 @@ def _unclosed_at_end(run: Run, token: Token) -> bool:
     more = f", and {len(opened) - 1} more around it" if len(opened) > 1 else ""
     message = f"`{bracket.text}` is never closed{more}"
     labels = tuple(Label(o.span, "opened here") for o in opened[-3:])
-    hint = _suspect(run)
+    hint = () if run.quiet else _suspect(run)
     found = error("ND0108", message, span=token.span, label="the file ends here", labels=labels, help=hint)
     run.say(token, found)
     for bracket in reversed(opened):
@@ -294,8 +296,8 @@ def _indent(token: Token) -> int | None:
 
 def _line_indent(span: Span) -> int:
     """How far the line is indented in which a span begins."""
-    line = span.source.line(span.line).expandtabs()
-    return len(line) - len(line.lstrip())
+    blanks = _BLANKS.match(span.source.text, span.start - span.column + 1)  # not the line: it may be megabytes long
+    return len(blanks[0].expandtabs()) if blanks else 0
 
 
 def _unexpected(run: Run, token: Token, expected: str) -> bool:

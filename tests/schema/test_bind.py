@@ -117,6 +117,7 @@ FAULTS = [
     ("param: [1]", "ND0203", "1", "takes a block", "", None),
     ("pooling_param { pool: max }", "ND0204", "max", "no value `max`", "values: MAX, AVE",
      "pooling_param { pool: MAX }"),
+    ("phase: 4294967296", "ND0204", "4294967296", "no value", "", None),  # Python's protobuf takes it for 0
     ("phase: TRIAN", "ND0204", "TRIAN", "no value `TRIAN`", "did you mean `TRAIN`", "phase: TRAIN"),
     ("phase: 7", "ND0204", "7", "no value `7`", "values: TRAIN, TEST", None),
     ("pooling_param { pad: -1 }", "ND0205", "-1", "0 to 4294967295", "too small", None),

@@ -174,3 +174,8 @@ def test_ten_megabytes_on_a_line(text: str, count: int) -> None:
 def test_more_fields_than_any_net() -> None:
     found = _check("a:1 " * 200_000)
     assert [d.code for d in found] == ["ND0115", "ND0113"]
+
+
+def test_where_a_bracket_lacks_its_end_is_guessed_in_a_line_of_megabytes() -> None:
+    (found,) = _check("a {" + "b { } " * 100_000)
+    assert found.code == "ND0108"
