@@ -35,7 +35,7 @@ def probe(layer: Layer, *, base_dir: Path | None = None, name: str = "", places:
 
     Of other layers nothing is to be found that `infer` doesn't tell: no shapes, no diagnostics.
     """
-    if not isinstance(layer, Data | ImageData | HDF5Data):
+    if not isinstance(layer, Data | ImageData | HDF5Data) or not layer.source:  # none was given: decoding has said so
         return Probed(None)
     if find(layer.source, base_dir) is None:
         return Probed(None, (_absent(layer.source, base_dir, name, places),))

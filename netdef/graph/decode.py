@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import ClassVar, Self
 
-from netdef.diagnostics import Edit, Fix, Label, Span, error, warning
+from netdef.diagnostics import Diagnostic, Edit, Fix, Label, Span, error, warning
 from netdef.graph.draft import Draft, Written
 from netdef.ir import UNKNOWN, Shape
 from netdef.layers import Arity, Block, Layer, registry
 from netdef.layers.base import at_least
 from netdef.schema.dialects import fork_of_type
 from netdef.schema.suggest import certain, nearest
+from netdef.schema.upgrade.types import FROM_V0, FROM_V1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,23 @@ def _decode_one(draft: Draft, written: Written) -> Layer:
         kind = Undecoded
     elif kind.is_loss:
         num_tops = max(num_tops, kind.num_tops.low)
-    return kind.decode(Block(message, written.where, draft.phase, len(message.bottom), num_tops, draft.found))
+    start = len(draft.found)
+    layer = kind.decode(Block(message, written.where, draft.phase, len(message.bottom), num_tops, draft.found))
+    draft.found[start:] = [_with_stray(found, written) for found in draft.found[start:]]
+    return layer
+
+
+def _with_stray(found: Diagnostic, written: Written) -> Diagnostic:
+    """A complaint of what is missing, with a label at the block of another type that was given instead."""
+    stray = next((f.name for f, _ in written.message.ListFields() if _is_block(f.name)), None)
+    place = written.where.name(stray) if stray else None
+    if found.code != "ND0405" or place is None or found.span != written.where.span:
+        return found
+    return replaced(found, labels=(Label(place, f"{written.message.type} does not read this"),))
+
+
+def _is_block(name: str) -> bool:
+    return name.endswith("_param") and name not in ("transform_param", "loss_param")
 
 
 def _reject_type(draft: Draft, written: Written) -> None:
@@ -73,14 +90,19 @@ def _advice(name: str) -> str:
     """The fork that a type comes from, or the known type of nearly that name."""
     if fork := fork_of_type(name):
         return f"this type is of {fork}; BVLC Caffe has none of that name"
-    known = nearest(name, registry())
+    known = _today(name) or nearest(name, registry())
     return f'did you mean "{known}"?' if known else "`netdef explain ND0301` tells where layers of forks stand"
 
 
 def _mended(name: str, span: Span | None) -> Fix | None:
     """The type that was meant without doubt; what a fork has is no slip of the pen."""
-    known = None if fork_of_type(name) else certain(name, registry())
+    known = None if fork_of_type(name) else _today(name) or certain(name, registry())
     return Fix(f'write "{known}"', (Edit(span, f'"{known}"'),)) if known and span else None
+
+
+def _today(name: str) -> str | None:
+    """Today's name of a type of 2013 or 2014 (`conv`, `SOFTMAX_LOSS`)."""
+    return FROM_V1.get(FROM_V0[name][0] if name in FROM_V0 else name)
 
 
 def _ids(draft: Draft) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from netdef.diagnostics import error
-from netdef.graph.draft import Draft, Written
+from netdef.graph.draft import Draft, Written, counted
 from netdef.ir import Node
 from netdef.layers import Layer
 
@@ -21,7 +21,9 @@ def _weights(draft: Draft, layer: Written, node: Node) -> tuple[float, ...]:
     stated = tuple(layer.message.loss_weight)
     count = len(node.tops)
     if len(stated) > count or (stated and len(stated) < count and not cast(Layer, node.layer).is_loss):
-        message = f'"{node.id}" has {count} tops and {len(stated)} `loss_weight`; give none, or one for each top'
+        message = (
+            f'"{node.id}" has {counted(count, "top")} and {len(stated)} `loss_weight`; give none, or one for each top'
+        )
         draft.found.append(error("ND0309", message, span=layer.where.field("loss_weight")))
     if not stated and cast(Layer, node.layer).is_loss:
         stated = (1.0,)
@@ -47,7 +49,7 @@ def propagate(draft: Draft) -> Draft:
 def _ways(draft: Draft, layer: Written, node: Node, flowing: set[str]) -> tuple[bool, ...]:
     stated = tuple(layer.message.propagate_down)
     if stated and len(stated) != len(node.bottoms):
-        counts = f"{len(node.bottoms)} bottoms and {len(stated)} `propagate_down`"
+        counts = f"{counted(len(node.bottoms), 'bottom')} and {len(stated)} `propagate_down`"
         message = f'"{node.id}" has {counts}; give none, or one for each'
         draft.found.append(error("ND0310", message, span=layer.where.field("propagate_down")))
         stated = ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 
 from netdef.diagnostics import Label, Span, error
-from netdef.graph.draft import Draft, Written
+from netdef.graph.draft import Draft, Written, counted
 from netdef.ir import UNKNOWN, Blob, Node, Places
 from netdef.layers import Arity
 from netdef.schema.suggest import nearest
@@ -61,19 +61,25 @@ class _Wiring:
         return blob
 
     def _reject_bottom(self, layer: Written, index: int, name: str) -> None:
-        help, labels = self._explain_unknown(name)
-        message = f'"{layer.message.name}" reads "{name}", which no layer before it writes'
+        help, labels = self._explain_unknown(layer, name)
+        message = f'{_called(layer)} reads "{name}", which no layer before it writes'
         span = layer.where.field("bottom", index)
         self.draft.found.append(error("ND0302", message, span=span, labels=labels, help=help))
 
-    def _explain_unknown(self, name: str) -> tuple[str, tuple[Label, ...]]:
+    def _explain_unknown(self, reader: Written, name: str) -> tuple[str, tuple[Label, ...]]:
         elsewhere = _writer(self.draft.dropped, name)
         if elsewhere:
             help = f'the layer that writes it, "{elsewhere.message.name}", takes no part in phase {self.draft.phase}'
             return help, _label(elsewhere.where.span, "left out by its include or exclude rules")
         later = _writer(self.draft.written, name)
+        if later is reader:
+            return "it writes that itself: in place, too, a layer before it must have written it", ()
         if later:
             return "move the layer that writes it up", _label(later.where.field("top"), "written only here")
+        namesake = next((n for n in self.draft.written if n.message.name == name and n.message.top), None)
+        if namesake:
+            tops = " and ".join(f'"{top}"' for top in namesake.message.top)
+            return f"that is the name of a layer, whose top is {tops}", _label(namesake.where.field("top"), "the blob")
         known = nearest(name, self.current)
         return (f'did you mean "{known}"?' if known else "no blob has a name like it"), ()
 
@@ -82,7 +88,7 @@ class _Wiring:
         self.draft.found.append(
             error(
                 "ND0303",
-                f'"{name}" is written by two layers, "{first.message.name}" and "{layer.message.name}"',
+                f'"{name}" is written twice, by {_both(first, layer)}',
                 span=layer.where.field("top", index),
                 labels=_label(first.where.field("top", list(first.message.top).index(name)), "written here first"),
                 help="give one of them another name; in place, the bottom at the same index must have the name",
@@ -102,19 +108,31 @@ def _check_arity(draft: Draft, layer: Written) -> None:
     _check_count(draft, layer, "bottom", bottoms, kind.num_bottoms)
     if tops or not kind.is_loss:
         _check_count(draft, layer, "top", tops, kind.num_tops)
-    if kind.equal_counts and bottoms != tops and tops:
-        message = f'{kind.type} "{layer.message.name}" has {bottoms} bottoms and {tops} tops; it needs as many of both'
+    fits = kind.num_bottoms.admits(bottoms) and kind.num_tops.admits(tops)
+    if kind.equal_counts and bottoms != tops and fits:
+        message = f'{kind.type} "{layer.message.name}" has {counted(bottoms, "bottom")} and {counted(tops, "top")}; '
+        message += "it needs as many of both"
         draft.found.append(error("ND0305", message, span=layer.where.span))
 
 
 def _check_count(draft: Draft, layer: Written, what: str, count: int, arity: Arity) -> None:
     if arity.admits(count):
         return
-    message = f'{layer.message.type} "{layer.message.name}" takes {arity} {what}s, found {count}'
+    ending = "" if (arity.high or arity.low) == 1 else "s"
+    message = f'{layer.message.type} "{layer.message.name}" takes {arity} {what}{ending}, found {count}'
     extra = arity.high is not None and count > arity.high
     span = layer.where.field(what, arity.high or 0) if extra else layer.where.span
     help = f"remove the surplus `{what}`" if extra else f'add `{what}: "…"`'
     draft.found.append(error("ND0305", message, span=span, help=help))
+
+
+def _called(layer: Written) -> str:
+    """What a message calls a layer: its name, or its type where it has none."""
+    return f'"{layer.message.name}"' if layer.message.name else f"a {layer.message.type} layer without a name"
+
+
+def _both(first: Written, second: Written) -> str:
+    return f"{_called(first)} itself" if first is second else f"{_called(first)} and {_called(second)}"
 
 
 def _writer(layers: Iterable[Written], name: str) -> Written | None:

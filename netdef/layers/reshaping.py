@@ -115,7 +115,7 @@ class Reshape(Layer):
         if -1 in self.dims:
             middle[self.dims.index(-1)] = self._inferred(x, old, new)
         top = Shape((*x.sizes[:start], *middle, *x.sizes[end:]))
-        if -1 not in self.dims and not agree(old, new):
+        if min(self.dims, default=0) >= 0 and not agree(old, new):  # of a size below -1 decoding has spoken
             raise Mismatch(
                 f"Reshape changes the number of values: {old} to {new} ({x} to {top})",
                 bottom=0,

@@ -75,6 +75,8 @@ class _Level:
         value = field.value
         if not isinstance(value, ListValue):
             self._value(entry, field, value)
+        elif entry.repeated and entry.message and value.items and all(isinstance(i, Scalar) for i in value.items):
+            self.found.append(_wrong_shape(entry, value))
         elif entry.repeated:
             for item in value.items:
                 self._value(entry, field, item)
@@ -140,14 +142,25 @@ def _broken(scalar: Scalar) -> bool:
     return any(token.kind is TokenKind.ERROR for token in scalar.tokens)
 
 
-def _wrong_shape(entry: FieldRule, value: Scalar | Message) -> Diagnostic:
+def _wrong_shape(entry: FieldRule, value: Scalar | Message | ListValue) -> Diagnostic:
     return error(
         "ND0203",
         f"`{entry.name}` takes {wanted(entry)}, found {written(value)}",
         span=value.open.span if isinstance(value, Message) else value.span,
         label=f"expected {wanted(entry)}",
-        help=f"write `{entry.name} {{ … }}`" if entry.message else f"write `{entry.name}: …`",
+        help=f"write `{entry.name} {{ {_inside(entry, value)} }}`" if entry.message else f"write `{entry.name}: …`",
     )
+
+
+def _inside(entry: FieldRule, value: Scalar | Message | ListValue) -> str:
+    """The field of the block that the value was probably meant for, with it (`phase: TRAIN`, `dim: [1, 3]`)."""
+    assert entry.message is not None
+    fields = rule(entry.message).fields.values()
+    if isinstance(value, ListValue):
+        takers = [f.name for f in fields if f.repeated]
+    else:
+        takers = [f.name for f in fields if f.enum and value.span.text in f.enum.values_by_name]
+    return f"{takers[0]}: {value.span.text}" if len(takers) == 1 and len(value.span.text) < 40 else "…"
 
 
 def _list_for_one(entry: FieldRule, value: ListValue) -> Diagnostic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from pathlib import Path
@@ -117,6 +118,8 @@ def _missing_help(name: str) -> str | tuple[str, ...]:
 
 def _binary(name: str, data: bytes) -> Diagnostic:
     offset = data.index(b"\0")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return error("ND0014", f"{name} is a text in UTF-16, not in UTF-8", help="save the file as UTF-8")
     return error(
         "ND0014",
         f"{name} is not a text file: it has a zero byte at offset {offset}",

@@ -74,3 +74,9 @@ def _field(field: Any) -> FieldRule:  # typeshed lacks is_repeated and is_requir
         kind = "bytes"
     low, high = _RANGES.get(field.cpp_type, (0, 0))
     return FieldRule(field.name, kind, field.is_repeated, low, high, field.enum_type, field.message_type)
+
+
+@cache
+def names_by_number(enum: EnumDescriptor) -> dict[int, str]:
+    """An enum's names by number; protobuf's own table takes a number past 32 bits for another one."""
+    return {value.number: value.name for value in reversed(enum.values)}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from netdef.diagnostics import Diagnostic, Edit, Fix, Label, Span, error
-from netdef.schema.rules import FieldRule
+from netdef.schema.rules import FieldRule, names_by_number
 from netdef.schema.suggest import certain, nearest
 from netdef.text.cst import ListValue, Message, Scalar, Token, TokenKind
 from netdef.text.escapes import unescape
@@ -25,6 +25,7 @@ _WORDS = {
     "message": "a block `{ … }`",
 }
 _NOT_FINITE = re.compile(r"(?P<number>inf(?:inity)?|nan)f?", re.IGNORECASE)
+_TOUCHING = re.compile(r"(?:[./:-]*\w)*")
 _BARE = (
     (_INTEGER, re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")),
     (_FLOAT, re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?")),
@@ -100,7 +101,7 @@ def _enum(rule: FieldRule, scalar: Scalar) -> int:
     if token.kind is not _INTEGER:
         raise Refused(mismatch(rule, scalar))
     value = integer(token.text) * (1 if len(scalar.tokens) == 1 else -1)
-    if value not in rule.enum.values_by_number:
+    if value not in names_by_number(rule.enum):
         raise Refused(_unknown_value(rule, scalar))
     return value
 
@@ -192,7 +193,7 @@ def _fix(rule: FieldRule, scalar: Scalar) -> Fix | None:
     text = _text(scalar)
     first = scalar.tokens[0]
     if rule.kind in ("string", "bytes"):
-        return None if first.kind is _STRING else replace("put it in quotes", scalar.span, f'"{text}"')
+        return None if first.kind is _STRING else _quoted(scalar.span)
     if first.kind is _STRING and len(scalar.tokens) == 1:
         return _unquoted(rule, scalar, first)
     if rule.kind == "bool" and text.lower() in _YES:
@@ -202,6 +203,13 @@ def _fix(rule: FieldRule, scalar: Scalar) -> Fix | None:
         if value.is_integer() and rule.low <= value <= rule.high:
             return replace("write it as an integer", scalar.span, str(int(value)))
     return None
+
+
+def _quoted(span: Span) -> Fix:
+    """The word in quotes, with what touches it: all of a path, not what stands before its first point."""
+    rest = _TOUCHING.match(span.source.text, span.end)
+    whole = Span(span.source, span.start, rest.end() if rest else span.end)
+    return replace("put it in quotes", whole, f'"{whole.text}"')
 
 
 def _unquoted(rule: FieldRule, scalar: Scalar, token: Token) -> Fix | None:

@@ -11,7 +11,9 @@ from netdef.schema.dialects import fork_of_field
 from netdef.schema.rules import MessageRule, rule
 from netdef.schema.scalars import replace
 from netdef.schema.suggest import certain, nearest
-from netdef.text.cst import Field, Scalar
+from netdef.text.cst import Field, Message, Scalar
+
+_BLOCK = "_param"
 
 
 def unknown(field: Field, levels: tuple[Descriptor, ...], siblings: tuple[Field, ...]) -> Diagnostic:
@@ -25,9 +27,9 @@ def unknown(field: Field, levels: tuple[Descriptor, ...], siblings: tuple[Field,
     table, key = rule(levels[-1]), field.key
     if fork := fork_of_field(key):
         return _foreign(field, table.name, fork)
-    label, help_ = _belongs(key, levels, siblings)
+    label, help_ = _replaced(key, table.name) or _belongs(field, levels, siblings)
     names = tuple(table.fields)
-    near, sure = (None, None) if label else (_by_type(key, table) or nearest(key, names), certain(key, names))
+    near, sure = (None, None) if label else (_meant(key, table, siblings), certain(key, names))
     if near:
         label, help_ = f"did you mean `{near}`?", ""
     elif not label:
@@ -52,9 +54,25 @@ def _foreign(field: Field, message: str, fork: str) -> Diagnostic:
     )
 
 
-def _belongs(key: str, levels: tuple[Descriptor, ...], siblings: tuple[Field, ...]) -> tuple[str, str]:
+# Fields of `layers`, the form of 2014, and what says the same in `layer`.
+_REPLACED = {
+    "blobs_lr": "param { lr_mult: … }",
+    "weight_decay": "param { decay_mult: … }",
+    "blob_share_mode": "param { share_mode: … }",
+}
+
+
+def _replaced(key: str, message: str) -> tuple[str, str] | None:
+    """Label and help for a field of old layers in a layer of today."""
+    if message != "LayerParameter" or key not in _REPLACED:
+        return None
+    return "the form of 2014", f"write `{_REPLACED[key]}`, one for each array of the layer"
+
+
+def _belongs(field: Field, levels: tuple[Descriptor, ...], siblings: tuple[Field, ...]) -> tuple[str, str]:
     """Label and help where a block in this message, or a message around it, has the field."""
-    blocks = [f.name for f in rule(levels[-1]).fields.values() if f.message and key in rule(f.message).fields]
+    key = field.key
+    blocks = [f.name for f in rule(levels[-1]).fields.values() if f.message and _has(f.message, field)]
     own = [name for name in blocks if _plain(name.removesuffix("_param")) in _types(siblings)]
     if chosen := own or blocks:
         names = [f"`{name}`" for name in chosen]
@@ -63,6 +81,12 @@ def _belongs(key: str, levels: tuple[Descriptor, ...], siblings: tuple[Field, ..
         if key in rule(outer).fields:
             return f"belongs to {outer.name}, {_steps(depth)} out", "is a `}` missing before it?"
     return "", ""
+
+
+def _has(message: Descriptor, field: Field) -> bool:
+    """Whether a message has the field, and takes a block for it where one is written, a value where one is."""
+    known = rule(message).fields.get(field.key)
+    return known is not None and (known.message is not None or not isinstance(field.value, Message))
 
 
 def _types(siblings: tuple[Field, ...]) -> list[str]:
@@ -85,9 +109,18 @@ def _steps(depth: int) -> str:
     return "one level" if depth == 1 else f"{depth} levels"
 
 
-def _by_type(key: str, table: MessageRule) -> str | None:
-    """The field whose message type was written in place of its name (``ConvolutionParameter { … }``)."""
-    return next((f.name for f in table.fields.values() if f.message and f.message.name == key), None)
+def _meant(key: str, table: MessageRule, siblings: tuple[Field, ...]) -> str | None:
+    """The field that was probably meant: by its message type (``ConvolutionParameter { … }``), or its spelling.
+
+    What all blocks of layers end in makes none of them like another one; ``conv_param`` is the block of the layer's
+    own type rather than ``loss_param``.
+    """
+    by_type = next((f.name for f in table.fields.values() if f.message and f.message.name == key), None)
+    if by_type or not key.endswith(_BLOCK):
+        return by_type or nearest(key, table.fields)
+    blocks = {name.removesuffix(_BLOCK): name for name in table.fields if name.endswith(_BLOCK)}
+    own = next((name for stem, name in blocks.items() if _plain(stem) in _types(siblings)), None)
+    return blocks.get(nearest(key.removesuffix(_BLOCK), blocks) or "") or own
 
 
 def _elsewhere(key: str, here: Descriptor) -> tuple[str, str]:

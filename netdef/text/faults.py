@@ -75,7 +75,7 @@ def _name(token: Token) -> Diagnostic:
 
 def _equals(token: Token) -> Diagnostic:
     fix = Fix("replace by `:`", (Edit(token.span, ":"),))
-    return error("ND0105", "`=` is not used here, expected `:`", span=token.span, fix=fix)
+    return error("ND0105", f"`{token.text}` is not used here, expected `:`", span=token.span, fix=fix)
 
 
 def _skipped(token: Token) -> Diagnostic:
@@ -96,6 +96,8 @@ def _junk(token: Token) -> Diagnostic:
         hint = "is this a binary file, a .caffemodel say? A prototxt is plain text in UTF-8"
         return error("ND0114", f"bytes that are no text ({shown} …)", span=token.span, help=hint)
     hint = "text goes in quotes, a comment starts with `#`"
+    if text[0] in "()":
+        hint = "a block stands in { }, a list in [ ]"
     return error(
         "ND0105", f"unexpected `{shown}`" if text.isprintable() else f"unexpected {shown}", span=token.span, help=hint
     )

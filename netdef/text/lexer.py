@@ -19,7 +19,7 @@ _LEADING = r"(?P<leading>(?:\A\ufeff)?(?:[ \t\r\n\f\v]++|\#[^\n]*+)*+)"
 _FOREIGN_COMMENT = ("SKIP", r"//[^\n]*+|/\*(?s:.*?)(?:\*/|\Z)")
 _BROKEN = (
     ("SKIP", r"[^\S \t\r\n\f\v]++|[\u200b-\u200f\ufeff]++"),
-    ("COLON", r"="),
+    ("COLON", r"[=\uff1a]"),
     ("IDENTIFIER", r"[^\W\d]\w*+"),
     ("INTEGER", r"[0-9]++(?=[A-Za-z_]\w*+\s*+[:{<])|\.?[0-9](?:[eE][+-](?=[0-9])|[\w.])*+"),
     (

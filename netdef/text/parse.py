@@ -149,6 +149,11 @@ class Run:
         """The token before the one that is refused."""
         return self._last
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing more is said, since a part of the file was not looked at."""
+        return self._quiet
+
     def open(self) -> list[Token]:
         """The brackets that are open here, outermost first."""
         found: list[Token] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ _SYMBOLS = {"RBRACE": "}", "MORETHAN": ">", "RSQB": "]", "COMMA": ",", "COLON": 
 _SCALARS = frozenset({"STRING", "INTEGER", "FLOAT", "MINUS", "IDENTIFIER"})
 _MESSAGES = frozenset({"LBRACE", "LESSTHAN"})
 _AFTER_NAME = _MESSAGES | {"COLON"}
+_BLANKS = re.compile(r"[ \t\f\v]*")
 
 
 class Place(Enum):
@@ -70,7 +72,22 @@ def _in_field(run: Run, token: Token) -> bool:
         run.say(token, error("ND0101", message, span=token.span, fix=_replace(token, "")))
         run.drop(token)
         return False
-    return _unexpected(run, token, "the name of a field")
+    if (
+        token.type in {"DOT", "SLASH", "MINUS"}
+        and run.last.type == "IDENTIFIER"
+        and run.last.span.end == token.span.start
+    ):
+        run.say(token, error("ND0101", f"text with `{token.text}` in it stands in quotes", span=token.span))
+    return _unexpected(run, token, "the name of a field", _values_help(run, token))
+
+
+def _values_help(run: Run, token: Token) -> str:
+    """Advice where a further value follows one, as in ``dim: 1, 3`` and ``0,5``."""
+    if token.type not in _SCALARS or run.last.type not in {*_SCALARS, "COMMA", "SEMICOLON"}:
+        return ""
+    several = "several values go in a list, `[1, 2]`, or repeat the field"
+    numbers = run.last.type == "COMMA" and token.type == "INTEGER"
+    return several + ("; a decimal number has a point, 0.5" if numbers else "")
 
 
 def _behind_name(run: Run, token: Token) -> bool:
@@ -179,7 +196,10 @@ _RULES = {
 def _value_is_a_name(run: Run) -> bool:
     """``a:`` and then ``b: 1`` or ``b {``: what was read as the value of a is the name of the next field."""
     name = run.take_back()
-    _say_no_value(run, name)
+    if run.top_type() == "MINUS":  # a list as YAML has it
+        _behind_minus(run, name)
+    else:
+        _say_no_value(run, name)
     run.feed(name)
     return True
 
@@ -208,7 +228,8 @@ def _name(values: list[Any]) -> tuple[str, Span]:
     top = values[-1]
     if isinstance(top, Token):
         top = (values[-3], *values[-2], top) if top.type == "RSQB" else (top,)
-    return "".join(token.text for token in top), top[0].span.to(top[-1].span)
+    text = "".join(token.text for token in top)
+    return text if len(text) <= 40 else text[:37] + "…", top[0].span.to(top[-1].span)
 
 
 def _say_no_item(run: Run, token: Token) -> None:
@@ -260,13 +281,21 @@ def _unclosed_at_end(run: Run, token: Token) -> bool:
     more = f", and {len(opened) - 1} more around it" if len(opened) > 1 else ""
     message = f"`{bracket.text}` is never closed{more}"
     labels = tuple(Label(o.span, "opened here") for o in opened[-3:])
-    hint = _suspect(run)
+    hint = () if run.quiet else _line_ends(run) or _suspect(run)
     found = error("ND0108", message, span=token.span, label="the file ends here", labels=labels, help=hint)
     run.say(token, found)
     for bracket in reversed(opened):
         run.complete()
         run.insert(CLOSED_BY[bracket.type])
     return True
+
+
+def _line_ends(run: Run) -> tuple[str, ...]:
+    """Advice where the lines end as on old Macs, in a carriage return alone, which ends no comment."""
+    text = run.source.text
+    if "\n" in text or "\r" not in text.rstrip("\r") or "#" not in text:
+        return ()
+    return ("the lines end in CR alone, so that the first comment takes in the rest of the file; save it with LF",)
 
 
 def _suspect(run: Run) -> tuple[str, ...]:
@@ -294,13 +323,13 @@ def _indent(token: Token) -> int | None:
 
 def _line_indent(span: Span) -> int:
     """How far the line is indented in which a span begins."""
-    line = span.source.line(span.line).expandtabs()
-    return len(line) - len(line.lstrip())
+    blanks = _BLANKS.match(span.source.text, span.start - span.column + 1)  # not the line: it may be megabytes long
+    return len(blanks[0].expandtabs()) if blanks else 0
 
 
-def _unexpected(run: Run, token: Token, expected: str) -> bool:
+def _unexpected(run: Run, token: Token, expected: str, help: str = "") -> bool:
     """Leave out `token` and what belongs to it, up to where a field or a value surely begins."""
-    run.say(token, error("ND0101", f"unexpected {describe(token)}, expected {expected}", span=token.span))
+    run.say(token, error("ND0101", f"unexpected {describe(token)}, expected {expected}", span=token.span, help=help))
     run.complete()
     run.drop(token)
     if token.type in CLOSED_BY:

@@ -59,6 +59,10 @@ def test_a_missing_source_is_a_warning() -> None:
     assert "nets/nowhere" in diagnostic.help[0]
 
 
+def test_where_no_source_is_given_decoding_has_said_so() -> None:
+    assert prober("nets/net.prototxt")(data_layer(""), "data", None).diagnostics == ()
+
+
 BAD = {
     "junk": (data_layer("db"), [b"junk"], "ND0510"),
     "empty": (data_layer("db"), [], "ND0504"),

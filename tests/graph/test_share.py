@@ -102,7 +102,7 @@ def test_loss_weights() -> None:
 
     assert graph(weighted("loss_weight: 0.5")).layers["r"].loss_weights == (0.5,)
     assert graph(weighted("")).layers["r"].loss_weights == (0.0,)
-    assert "1 tops and 2 `loss_weight`" in finding(weighted("loss_weight: 1 loss_weight: 2"), "ND0309").message
+    assert "1 top and 2 `loss_weight`" in finding(weighted("loss_weight: 1 loss_weight: 2"), "ND0309").message
 
 
 def test_permissive_sharing_of_two_shapes_is_refused_by_torch() -> None:

@@ -1,5 +1,7 @@
 """From names to values: in-place chains, outputs, and what is wrong with a net's wiring."""
 
+import pytest
+
 from netdef.graph import Options
 from tests.graph.compiling import compiled, finding, graph, underlined
 
@@ -66,7 +68,7 @@ def test_top_written_twice() -> None:
         + 'layer { name: "b" type: "TanH" bottom: "x" top: "y" }',
         "ND0303",
     )
-    assert found.message == '"y" is written by two layers, "a" and "b"'
+    assert found.message == '"y" is written twice, by "a" and "b"'
     assert (found.span and found.span.line, found.labels[0].span.line) == (3, 2)
 
 
@@ -74,7 +76,7 @@ def test_arity() -> None:
     found = finding(INPUT + 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" top: "l" }', "ND0305")
     assert 'SoftmaxWithLoss "loss" takes exactly 2 bottoms, found 1' in found.message
     found = finding(INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" bottom: "x" top: "y" }', "ND0305")
-    assert found.message == 'ReLU "r" takes exactly 1 bottoms, found 2'
+    assert found.message == 'ReLU "r" takes exactly 1 bottom, found 2'
 
 
 def test_unknown_type_does_not_hide_what_follows() -> None:
@@ -108,3 +110,40 @@ def test_layers_of_one_name_and_of_none() -> None:
     assert [d.code for d in result.diagnostics] == ["ND0315"]
     assert result.graph
     assert list(result.graph.layers) == ["in", "r", "r#2", "relu3"]
+
+
+def test_a_layer_named_where_its_blob_was_meant() -> None:
+    text = (
+        INPUT + 'layer { name: "conv" type: "ReLU" bottom: "x" top: "c" }\n'
+        'layer { type: "TanH" bottom: "conv" top: "y" }'
+    )
+    found = finding(text, "ND0302")
+    assert found.message == 'a TanH layer without a name reads "conv", which no layer before it writes'
+    assert found.help == ('that is the name of a layer, whose top is "c"',)
+    assert found.labels[0].span.text == '"c"'
+
+
+def test_a_layer_that_reads_itself() -> None:
+    found = finding(INPUT + 'layer { name: "r" type: "ReLU" bottom: "r" top: "r" }', "ND0302")
+    assert "it writes that itself" in found.help[0]
+
+
+def test_one_mistake_in_the_arity_is_told_once() -> None:
+    text = INPUT + 'layer { name: "c" type: "Convolution" top: "y" convolution_param { num_output: 1 kernel_size: 1 } }'
+    assert [d.code for d in compiled(text).diagnostics] == ["ND0305"]
+
+
+@pytest.mark.parametrize("old", ["conv", "CONVOLUTION"])
+def test_types_of_old_files(old: str) -> None:
+    block = "convolution_param { num_output: 1 kernel_size: 1 }"
+    found = finding(INPUT + f'layer {{ name: "c" type: "{old}" bottom: "x" top: "y" {block} }}', "ND0301")
+    assert found.fix is not None
+    assert found.fix.edits[0].replacement == '"Convolution"'
+
+
+def test_the_block_of_another_type_is_pointed_at() -> None:
+    text = 'layer { name: "c" type: "InnerProduct" bottom: "x" top: "y" convolution_param { num_output: 1 } }'
+    found = finding(INPUT + text, "ND0405")
+    assert [(label.span.text, label.text) for label in found.labels] == [
+        ("convolution_param", "InnerProduct does not read this")
+    ]

@@ -97,7 +97,13 @@ FAULTS = [
     ("relu_param { top: 'x' }", "ND0201", "top", "ReLUParameter", "one level out", None),
     ("input_param { shape { name: 'x' } }", "ND0201", "name", "BlobShape", "2 levels out", None),
     ("ConvolutionParameter { }", "ND0201", "ConvolutionParameter", "", "did you mean `convolution_param`", None),
-    ("blobs_lr: 1", "ND0201", "blobs_lr", "", "field of V1LayerParameter", None),
+    ("blobs_lr: 1", "ND0201", "blobs_lr", "", "write `param { lr_mult: … }`", None),
+    ("biasterm: 1", "ND0201", "biasterm", "", "field of V0LayerParameter", None),
+    ("type: 'Pooling' pool_param { }", "ND0201", "pool_param", "", "did you mean `pooling_param`", None),
+    ("type: 'Pooling' conv_param { }", "ND0201", "conv_param", "", "did you mean `pooling_param`", None),
+    ("relu_params { }", "ND0201", "relu_params", "", "did you mean `relu_param`", "relu_param { }"),
+    ("input_param { shape: [1, 2] }", "ND0203", "[1, 2]", "found a list", "`shape { dim: [1, 2] }`", None),
+    ("include: TRAIN", "ND0203", "TRAIN", "takes a block", "`include { phase: TRAIN }`", None),
     ("relu_param { wibble: 1 }", "ND0201", "wibble", "", "has: negative_slope, engine", None),
     ("[a.b] { }", "ND0210", "[a.b]", "extension", "plain field name", None),
     ("name: conv1", "ND0202", "conv1", "takes a text in quotes, found the word `conv1`", "", 'name: "conv1"'),
@@ -114,9 +120,10 @@ FAULTS = [
     ("loss_weight: 0x10", "ND0202", "0x10", "takes a number", "decimal numbers only", None),
     ("relu_param: 1", "ND0203", "1", "takes a block", "relu_param { … }", None),
     ("name { }", "ND0203", "{", "takes a text in quotes, found a block", "", None),
-    ("param: [1]", "ND0203", "1", "takes a block", "", None),
+    ("param: [1]", "ND0203", "[1]", "takes a block", "", None),
     ("pooling_param { pool: max }", "ND0204", "max", "no value `max`", "values: MAX, AVE",
      "pooling_param { pool: MAX }"),
+    ("phase: 4294967296", "ND0204", "4294967296", "no value", "", None),  # Python's protobuf takes it for 0
     ("phase: TRIAN", "ND0204", "TRIAN", "no value `TRIAN`", "did you mean `TRAIN`", "phase: TRAIN"),
     ("phase: 7", "ND0204", "7", "no value `7`", "values: TRAIN, TEST", None),
     ("pooling_param { pad: -1 }", "ND0205", "-1", "0 to 4294967295", "too small", None),
@@ -145,6 +152,19 @@ def test_fault(text, code, span, message, advice, mended):
         (edit,) = found.fix.edits
         assert text[: edit.span.start] + edit.replacement + text[edit.span.end :] == mended
         assert not check(mended).diagnostics
+
+
+def test_a_layer_within_a_layer_lacks_a_brace():
+    (found,) = check("layer { layer { name: 'b' } }", netdef_pb2.NetParameter).diagnostics
+    assert (found.label, found.help) == ("belongs to NetParameter, one level out", ("is a `}` missing before it?",))
+
+
+def test_a_path_without_quotes_gets_them_around_all_of_it():
+    text = "net: models/net.prototxt # mine"
+    found = check(text, netdef_pb2.SolverParameter).diagnostics
+    assert [(d.code, d.span.text) for d in found] == [("ND0202", "models"), ("ND0101", "/")]
+    (edit,) = found[0].fix.edits
+    assert (edit.span.text, edit.replacement) == ("models/net.prototxt", '"models/net.prototxt"')
 
 
 def test_given_twice_points_at_both():

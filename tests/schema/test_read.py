@@ -52,6 +52,12 @@ def test_binary_junk(tmp_path):
     assert "offset 7" in diagnostic.message
 
 
+def test_utf_16(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_bytes("name: 'a'".encode("utf-16"))
+    assert "is a text in UTF-16, not in UTF-8" in refused(path).message
+
+
 def test_other_encodings_are_refused_in_values(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_bytes('# ö\nname: "caf'.encode() + b'\xe9"\n')

@@ -28,6 +28,10 @@ CASES = {
     "two points": ("a: 1.2.3", (1, 4, "1.2.3", "ND0104", "`1.2.3` is no number")),
     "minus alone": ('a: -"x" b: 1', (1, 4, "-", "ND0104", "needs a number")),
     "equals": ("a = 3", (1, 3, "=", "ND0105", "expected `:`")),
+    "fullwidth colon": ("name\uff1a 3", (1, 5, "\uff1a", "ND0105", "expected `:`")),
+    "a list of YAML": ("a:\n  - b: 1", (2, 3, "-", "ND0104", "needs a number")),
+    "path without quotes": ("a: out/x\nb: 1", (1, 7, "/", "ND0101", "stands in quotes")),
+    "round brackets": ("a ( b: 1", (1, 3, "(", "ND0105", "unexpected `(`")),
     "sign in a name": ("na@me: 1 b: 2", (1, 3, "@", "ND0105", "unexpected `@`")),
     "plus": ("a: +1 b: 2", (1, 4, "+", "ND0105", "unexpected `+`")),
     "letter": ("größe: 1", (1, 1, "größe", "ND0105", "outside ASCII")),
@@ -174,3 +178,25 @@ def test_ten_megabytes_on_a_line(text: str, count: int) -> None:
 def test_more_fields_than_any_net() -> None:
     found = _check("a:1 " * 200_000)
     assert [d.code for d in found] == ["ND0115", "ND0113"]
+
+
+def test_where_a_bracket_lacks_its_end_is_guessed_in_a_line_of_megabytes() -> None:
+    (found,) = _check("a {" + "b { } " * 100_000)
+    assert found.code == "ND0108"
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("a: 1 2", "several values go in a list"),
+        ("a: 0,5", "a decimal number has a point"),
+        ("l { # one\r  a: 1 }\r", "the lines end in CR alone"),
+        ("a ( b: 1 )", "a block stands in { }"),
+    ],
+)
+def test_advice(text: str, advice: str) -> None:
+    assert any(advice in line for d in _check(text) for line in d.help)
+
+
+def test_a_name_of_megabytes_is_not_repeated() -> None:
+    assert max(len(d.message) for d in _check("x" * 10_000)) < 200

@@ -26,7 +26,7 @@ _RENAMED = {
     "det_context_pad": "context_pad",
     "det_crop_mode": "crop_mode",
 }
-_KEPT = ("name", "blobs", "blobs_lr", "weight_decay", "hdf5_output_param")
+_KEPT = ("name", "blobs", "blobs_lr", "weight_decay")
 # The stubs of protobuf give generated descriptors a wider type than descriptors have.
 _LEVELS: tuple[Any, ...] = (
     pb.NetParameter.DESCRIPTOR,
@@ -57,11 +57,13 @@ def flatten_layer(layer: Message, found: list[Diagnostic]) -> Message:
         moved = tree.spaced(tree.renamed(field, name))
         if field.key == "type":
             head.append(_type(moved, type_, found))
-        elif field.key in _KEPT:
+        elif field.key in _KEPT or field.key == home:
             head.append(moved)
+        elif not _is_known(field):
+            found.append(unknown(field, _LEVELS, nested.fields))
         elif name in TRANSFORMS:
             transform.append(moved)
-        elif home and _takes(home, name):
+        elif _takes(home, name):
             own.append(moved)
         else:
             found.append(_homeless(field, nested))
@@ -70,7 +72,14 @@ def flatten_layer(layer: Message, found: list[Diagnostic]) -> Message:
     return Message(layer.open, (*head, *around, *blocks), layer.close)
 
 
+def _is_known(field: Field) -> bool:
+    return field.name[0].text in rule(pb.V0LayerParameter.DESCRIPTOR).fields
+
+
 def _takes(home: str, name: str) -> bool:
+    """Whether the block has a place for a setting; that hdf5_data could shuffle is younger than these layers."""
+    if not home or (home, name) == ("hdf5_data_param", "shuffle"):
+        return False
     message = rule(pb.V1LayerParameter.DESCRIPTOR).fields[home].message
     return message is not None and name in rule(message).fields
 
@@ -96,9 +105,7 @@ def _unknown_type(value: Scalar) -> Diagnostic:
 
 
 def _homeless(field: Field, nested: Message) -> Diagnostic:
-    """A field that its layer's type has no use for (Caffe drops it and says so), or that never was one."""
-    if field.key not in rule(pb.V0LayerParameter.DESCRIPTOR).fields:
-        return unknown(field, _LEVELS, nested.fields)
+    """A field that its layer's type has no use for (Caffe drops it and says so)."""
     type_ = tree.first_text(nested, "type")
     return warning(
         "ND0221",

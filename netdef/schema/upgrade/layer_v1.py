@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from typing import Any
 
 from netdef.diagnostics import Diagnostic, error
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.dialects import fork_of_type
+from netdef.schema.rules import names_by_number
 from netdef.schema.scalars import integer
 from netdef.schema.scalars import replace as replacing
 from netdef.schema.suggest import certain, nearest
@@ -33,11 +35,17 @@ def upgrade_layer(layer: Message, found: list[Diagnostic]) -> Message:
     return Message(layer.open, tuple(fields), layer.close)
 
 
+def _type_name(value: Scalar) -> str:
+    """The type in capitals, which may be written as its number."""
+    text = tree.text(value)
+    if value.tokens[0].kind is not TokenKind.INTEGER:
+        return text
+    types: Any = pb.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"]
+    return names_by_number(types).get(integer(text), text)
+
+
 def _type(field: Field, value: Scalar, found: list[Diagnostic]) -> Field:
-    old = tree.text(value)
-    if value.tokens[0].kind is TokenKind.INTEGER:
-        known = pb.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values_by_number.get(integer(old))
-        old = known.name if known else old
+    old = _type_name(value)
     kind, new = value.tokens[0].kind, FROM_V1.get(old)
     if kind is TokenKind.ERROR:  # the parser has said what is wrong
         return field
@@ -87,7 +95,7 @@ def _specs(layer: Message) -> list[Field]:
 
 def _move_transform(layer: Message) -> Message:
     """Scale, mean, crop and mirror from a data layer's own block into `transform_param`, over those there."""
-    own = TRANSFORMED.get(tree.first_text(layer, "type"))
+    own = next((TRANSFORMED.get(_type_name(value)) for _, value in tree.values(layer, "type")), None)
     home = next((f for f in layer.fields if f.key == own and isinstance(f.value, Message)), None)
     if home is None or not isinstance(home.value, Message):
         return layer

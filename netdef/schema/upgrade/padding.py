@@ -27,6 +27,8 @@ def fold_padding(fields: tuple[Field, ...], found: list[Diagnostic]) -> tuple[Fi
             kept.append(_under(_padded(field, layer, makers, found), lost))
         for _, top in tree.values(layer, "top"):
             makers[tree.text(top)] = field
+    if kept:  # comments of a padding layer that nothing follows
+        kept[-1] = _under(kept[-1], lost)
     return tuple(kept)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from netdef.diagnostics import Diagnostic, Label, error
 from netdef.schema import netdef_pb2 as pb
+from netdef.schema.rules import names_by_number
 from netdef.schema.scalars import integer
 from netdef.schema.upgrade import tree
 from netdef.schema.upgrade.net import upgrade_fields
@@ -45,8 +47,8 @@ def _type(field: Field, value: Scalar) -> Field:
     """An unknown name stays as it is, for the binder to say so."""
     old = tree.text(value)
     if value.tokens[0].kind is TokenKind.INTEGER:
-        known = pb.SolverParameter.DESCRIPTOR.enum_types_by_name["SolverType"].values_by_number.get(integer(old))
-        old = known.name if known else old
+        types: Any = pb.SolverParameter.DESCRIPTOR.enum_types_by_name["SolverType"]
+        old = names_by_number(types).get(integer(old), old)
     if old not in _TYPES or value.tokens[0].kind is TokenKind.STRING:
         return field
     return tree.with_token(tree.renamed(field, "type"), value, TokenKind.STRING, f'"{_TYPES[old]}"')

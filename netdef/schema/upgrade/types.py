@@ -13,7 +13,7 @@ FROM_V0 = {
     "euclidean_loss": ("EUCLIDEAN_LOSS", ""),
     "flatten": ("FLATTEN", ""),
     "hdf5_data": ("HDF5_DATA", "hdf5_data_param"),
-    "hdf5_output": ("HDF5_OUTPUT", ""),
+    "hdf5_output": ("HDF5_OUTPUT", "hdf5_output_param"),
     "im2col": ("IM2COL", ""),
     "images": ("IMAGE_DATA", "image_data_param"),
     "infogain_loss": ("INFOGAIN_LOSS", "infogain_loss_param"),

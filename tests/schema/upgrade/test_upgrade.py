@@ -68,6 +68,11 @@ LAYERS = [
         id="transform moves",
     ),
     pytest.param(
+        "layers { type: 12 image_data_param { source: 's' mirror: true } }",
+        "layer { type: 'ImageData' image_data_param { source: 's' } transform_param { mirror: true } }",
+        id="transform moves, type by number",
+    ),
+    pytest.param(
         "layers { type: IMAGE_DATA image_data_param { scale: 2 } transform_param { scale: 3 mirror: true } }",
         "layer { type: 'ImageData' image_data_param { } transform_param { scale: 2 mirror: true } }",
         id="old transform goes before",
@@ -103,6 +108,22 @@ LAYERS = [
         "layers { layer { name: 'c' type: 'conv' } bottom: 'xp' top: 'y' }",
         "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' convolution_param { pad: 2 } }",
         id="2013: padding",
+    ),
+    pytest.param(
+        "layers { layer { name: 'r' type: 'relu' } bottom: 'x' top: 'y' }\n"
+        "layers { layer { name: 'p' type: 'padding' pad: 2 } bottom: 'y' top: 'z' # unread\n}",
+        "layer { name: 'r' type: 'ReLU' bottom: 'x' top: 'y' }",
+        id="2013: padding at the end, with a comment",
+    ),
+    pytest.param(
+        "layers { layer { name: 'h' type: 'hdf5_output' hdf5_output_param { file_name: 'f' } } bottom: 'x' }",
+        "layer { name: 'h' type: 'HDF5Output' bottom: 'x' hdf5_output_param { file_name: 'f' } }",
+        id="2013: output",
+    ),
+    pytest.param(
+        "layers { layer { name: 'h' type: 'hdf5_data' source: 's' shuffle_images: true hdf5_output_param { } } }",
+        "layer { name: 'h' type: 'HDF5Data' hdf5_data_param { source: 's' } }",
+        id="2013: settings of other types are left out",
     ),
 ]
 
@@ -170,6 +191,9 @@ def test_inputs(old, new):
         ("layers { layer { type: 'convo' } }", "ND0220", "'convo'", "error"),
         ("layers { layer { type: 'relu' kernelsize: 3 } }", "ND0221", "kernelsize", "warning"),
         ("layers { layer { type: 'relu' kernelsise: 3 } }", "ND0201", "kernelsise", "error"),
+        ("layers { layer { type: 'conv' kernel_size: 3 } }", "ND0201", "kernel_size", "error"),
+        ("layers { layer { type: 'data' mean_file: 'm' } }", "ND0201", "mean_file", "error"),
+        ("layers { type: 4294967300 }", "ND0220", "4294967300", "error"),
         (
             "layers { layer { type: 'padding' pad: 1 } top: 'p' } layers { layer { type: 'relu' } bottom: 'p' }",
             "ND0222", "'p'", "error",
