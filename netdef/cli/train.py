@@ -19,10 +19,12 @@ from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
 from netdef.cli.watch import learn_by_heart, noticing
 from netdef.diagnostics import RunError, error
+from netdef.solver.config import SolverConfig
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
 from netdef.solver.nets import read_config
-from netdef.solver.snapshot import best_path, existing
+from netdef.solver.snapshot import Place, best_path, existing
+from netdef.solver.team import Team
 
 _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
@@ -82,7 +84,7 @@ def command(
         raise click.exceptions.Exit(launch(count, sys.argv[1:]))
     make = partial(Solver, config, weights=start, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
     with in_team() as team, make(observers=[warn] if team.leads else []) as solver:
-        state = snapshot or (_newest(config.snapshot_prefix) if resume else None)
+        state = snapshot or (_newest(config, team) if resume else None)
         signals = _signals(solver, sigint_effect, sighup_effect)
         if not team.leads:
             _follow(solver, state, signals)
@@ -118,9 +120,14 @@ def _one(file: str | None, named: str | None) -> str:
     return str(file or named)
 
 
-def _newest(prefix: str) -> str | None:
-    found = next(existing(prefix), None)
-    return str(found[1].state) if found else None
+def _newest(config: SolverConfig, team: Team) -> str | None:
+    """The newest whole snapshot that the first process sees, for all."""
+    places = dict(existing(config.snapshot_prefix))
+    iteration = team.same(next(iter(places), -1))
+    if iteration < 0:
+        return None
+    place = places.get(iteration) or Place.of(config.snapshot_prefix, iteration, config.snapshot_format)
+    return str(place.state)
 
 
 def _restore(solver: Solver, state: str | None) -> None:
