@@ -19,11 +19,10 @@ from typing import IO
 import click
 
 from netdef.cli.report import show
+from netdef.cli.turn import PARENT
 from netdef.diagnostics import error
 from netdef.solver.team import LostProcess, Team, joined
 
-PARENT = "NETDEF_PARENT"
-"""The variable that holds the id of the process that started this one, where that was `netdef train`."""
 LOST = 75
 """A worker's exit code where another one is gone: not its own fault, and not worth a message."""
 GRACE_S = 15.0

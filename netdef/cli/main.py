@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
 from netdef.cli.report import show
-from netdef.diagnostics import NetdefError, error
+from netdef.cli.turn import leave, wait_for_first
+from netdef.diagnostics import Diagnostic, NetdefError, error
 
 COMMANDS = {
     "train": "Train the net of a solver file.",
@@ -103,18 +105,19 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; every error ends in a diagnostic and an exit code, never in a traceback."""
-    sys.exit(_run())
+    leave(_run())
 
 
 def _run() -> int:
     try:
         return group(standalone_mode=False) or 0
     except NetdefError as failure:
-        show(failure.diagnostics)
+        _tell(failure.diagnostics)
         return failure.exit_code
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as usage:
+        wait_for_first()
         usage.show()
         return usage.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -125,16 +128,21 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as failure:
-        show([error("ND0016", _describe(failure))])
+        _tell([error("ND0016", _describe(failure))])
         return FAILED
     except MemoryError:
-        show([error("ND0017", "out of memory", help="a smaller batch_size with a larger iter_size needs less")])
+        _tell([error("ND0017", "out of memory", help="a smaller batch_size with a larger iter_size needs less")])
         return FAILED
     except Exception as bug:  # the outermost boundary: whatever slips through is a bug of netdef
-        show([error("ND0001", f"a bug in netdef: {type(bug).__name__}: {bug}", help=_BUG_HELP)])
+        _tell([error("ND0001", f"a bug in netdef: {type(bug).__name__}: {bug}", help=_BUG_HELP)])
         if os.environ.get("NETDEF_DEBUG"):
             traceback.print_exc()
         return FAILED
+
+
+def _tell(found: Sequence[Diagnostic]) -> None:
+    wait_for_first()
+    show(found)
 
 
 _BUG_HELP = "please report it with the input that led here; NETDEF_DEBUG=1 shows the traceback"

@@ -120,20 +120,28 @@ def _one(file: str | None, named: str | None) -> str:
 
 
 def _take_up(solver: Solver, snapshot: str | None, resume: str | None) -> str | None:
-    """Put back the snapshot that the options name, the newest whole one with `--resume auto`; its solver state."""
-    if snapshot is not None or resume is None:
-        if snapshot is not None:
-            solver.restore(snapshot)
-        return snapshot
+    """Put back the snapshot that the options name; its solver state, None where there is none to go on from."""
+    if snapshot is not None:
+        solver.restore(snapshot)
+    return snapshot if snapshot is not None or resume is None else _newest(solver)
+
+
+def _newest(solver: Solver) -> str | None:
+    """Put back the newest whole snapshot that the first process sees, in every process."""
+    prefix, form, team = solver.config.snapshot_prefix, solver.config.snapshot_format, solver.team
+    seen = [*existing(prefix)]
     failure: NetdefError | None = None
-    for _, place in existing(solver.config.snapshot_prefix):
+    for index in range(team.same(len(seen))):
+        iteration, place = seen[index] if index < len(seen) else (-1, None)
+        named = team.same(iteration)
+        place = place if place and named == iteration else Place.of(prefix, named, form)
         try:
             solver.restore(place.state)
         except NetdefError as fault:
             if fault.diagnostics[0].code not in DAMAGED:
                 raise
             failure = failure or fault
-            if solver.team.leads:
+            if team.leads:
                 show([warning("ND0808", f"{fault.diagnostics[0].message}: trying the snapshot before")])
         else:
             return str(place.state)

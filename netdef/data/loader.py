@@ -27,6 +27,8 @@ class Loader:
         self._turn = Condition()
         self._begin()
 
+    readable_ahead = True
+
     @property
     def batch_size(self) -> int:
         """Rows of a global batch."""

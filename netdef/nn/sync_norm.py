@@ -24,7 +24,7 @@ class SyncBatchNorm(BatchNorm):
             return super()._normalize(x, weight, bias)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         axes, own = [0, *range(2, x.dim())], x.numel() // x.shape[1]
-        sums = _summed(torch.cat([wide.sum(axes), wide.new_tensor([float(own)])]))
+        sums = _summed(torch.cat([wide.sum(axes), wide.new_full((1,), own)]))
         count = sums[-1].detach()
         centred = wide - _along(sums[:-1] / count, x)
         variance = _summed(centred.square().sum(axes)) / count

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netdef.data.batch import Top
 from netdef.data.device import finish
 from netdef.data.loader import Loader
 from netdef.data.reader import ONE, WHOLE, Labels, Shard, Turns
@@ -17,9 +18,10 @@ from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Node
 from netdef.layers import Layer
 from netdef.layers.loss import SoftmaxWithLoss
+from netdef.solver.ahead import Ahead, CopyStream
 from netdef.targets.torch import layout
 
-Source = BatchSource | Loader
+Source = BatchSource | Loader | Ahead
 
 
 class Feed:
@@ -44,20 +46,16 @@ class Feed:
         self.device, self.turns = device, turns
         self._channels_last = channels_last
         self.sources: dict[str, Source] = {}
-        self._tops: list[tuple[Source, list[str]]] = []
+        self._tops: list[tuple[Callable[[], list[Tensor]], list[str]]] = []
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
                 source = _open(graph, node, node.layer, base_dir, seed, shard, turns)
-                self.sources[node.id] = source
-                self._tops.append((source, [arguments[blob.id] for blob in node.tops]))
+                taking = self._begin(node.id, source)
+                self._tops.append((taking, [arguments[blob.id] for blob in node.tops]))
 
     def next(self) -> dict[str, Tensor]:
         """The next batch of every source, on the device, by argument name."""
-        return {
-            name: self._send(top)
-            for source, names in self._tops
-            for name, top in zip(names, source.next_raw(), strict=True)
-        }
+        return {name: top for taking, names in self._tops for name, top in zip(names, taking(), strict=True)}
 
     def state(self) -> dict[str, State]:
         """Where each source stands, by its layer."""
@@ -74,7 +72,16 @@ class Feed:
         for source in self.sources.values():
             source.close()
 
-    def _send(self, top: Any) -> Tensor:
+    def _begin(self, name: str, source: BatchSource | Loader) -> Callable[[], list[Tensor]]:
+        """What takes the next batch of a source; on a GPU it is there already, unless a program hands it over."""
+        if self.device.type == "cuda" and source.readable_ahead:
+            ahead = Ahead(source, CopyStream(self.device, self._send))
+            self.sources[name] = ahead
+            return ahead.next
+        self.sources[name] = source
+        return lambda: [self._send(top) for top in source.next_raw()]
+
+    def _send(self, top: Top) -> Tensor:
         tensor = finish(top, self.device, pin=self.device.type == "cuda")
         return layout.channels_last(tensor) if self._channels_last else tensor
 
@@ -92,7 +99,7 @@ def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, A
 
 def _open(
     graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: int, shard: Shard, turns: Turns
-) -> Source:
+) -> BatchSource | Loader:
     if node.type == "Input":
         message = f'layer "{node.name}" is an Input: nothing feeds it here'
         help = "use a data layer (Data, HDF5Data, ImageData, DummyData)"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,6 +85,9 @@ def current() -> Team:
 def joined() -> Iterator[Team]:
     """Join the processes that torchrun or `netdef train` has started with this one, for as long as the block lasts.
 
+    An error in the block leaves the group as it is: an exchange may be under way that will never be completed, so that
+    to close it would be to wait. The process has to end then.
+
     Raises:
         NetdefError: ND0720, the environment does not say who they are; ND0810, they cannot be reached.
         RunError: ND0810, one of them is lost in the block.
@@ -94,15 +97,14 @@ def joined() -> Iterator[Team]:
         return
     with reported():
         dist.init_process_group(_backend(), timeout=TIMEOUT)
-    try:
-        with reported():
-            team = current()
-            yield team
-            team.same(0)  # so that nobody closes a connection that another still needs
-    finally:
-        # Gloo's threads let go of their last tensors under Python's lock, which its destructor would hold against them.
-        time.sleep(0.1)
-        dist.destroy_process_group()
+    with reported():
+        team = current()
+        yield team
+        team.same(0)  # so that nobody closes a connection that another still needs
+    # What sends gradients goes first. Whoever lets go last waits for gloo's threads, which need Python's lock for their
+    # last tensors: the group gives the lock away while it waits, DistributedDataParallel does not.
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def _backend() -> str:

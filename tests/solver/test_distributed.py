@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -206,11 +207,58 @@ def test_sizes_for_the_whole_batch_alone(tmp_path: Path) -> None:
     assert 'Reshape "flat"' in said
 
 
+def torchrun(folder: Path, *options: str, restarts: int = 0) -> subprocess.Popen[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    how = f"--nproc-per-node 2 --max-restarts {restarts} --master-addr 127.0.0.1 --master-port {port}"
+    run = [sys.executable, "-m", "torch.distributed.run", *how.split(), "-m", *command(folder, *options)[2:]]
+    return subprocess.Popen(run, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 @pytest.mark.slow
 def test_torchrun(tmp_path: Path) -> None:
     small_run.make(tmp_path, " display: 1", net=PLAIN)
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
-    more = ["--master-port", "29517", "-m", *command(tmp_path)[2:]]
-    done = subprocess.run([*run, *more], env=environment(), capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    process = torchrun(tmp_path)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
     assert_near(trace(tmp_path), traces(tmp_path, 1, {"one": (PLAIN, "")})["one"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+def test_torchrun_restarts_a_run(tmp_path: Path, rank: int) -> None:
+    """A process is killed in mid-run: the last weights are those of a run that nothing happened to, bit for bit."""
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        small_run.make(tmp_path / name, solver=LONG.replace("max_iter: 100000", "max_iter: 200"))
+    process = torchrun(tmp_path / "killed", "--resume", "auto", restarts=1)
+    os.kill(worker(process, tmp_path / "killed", rank), signal.SIGKILL)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert said.count("Going on at iteration") == 1
+    train(tmp_path / "whole", "--processes", "2")
+    a, b = (read_weights(tmp_path / name / "out/snap_iter_200.caffemodel") for name in ("whole", "killed"))
+    for one, other in zip(a.values(), b.values(), strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def worker(process: subprocess.Popen[str], folder: Path, rank: int) -> int:
+    """The process of that rank, once there is a snapshot."""
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("out/*.solverstate")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    wanted = f"RANK={rank}".encode()
+    return next(pid for pid in children(process) if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+
+
+@pytest.mark.slow
+def test_torchrun_tells_a_mistake_once(tmp_path: Path) -> None:
+    small_run.make(tmp_path, net=PLAIN.replace("batch_size: 7", "batch_size: 1"))
+    process = torchrun(tmp_path)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert said.count("error[ND0507]") == 1

@@ -1,0 +1,109 @@
+"""How do batches get to a GPU while it computes with the ones before?"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from netdef.data.batch import Top
+from netdef.data.loader import Loader
+from netdef.data.source import BatchSource, State
+
+DEPTH = 2
+"""Batches on the device or on their way, beside the one that is computed with."""
+
+
+class Transfer(Protocol):
+    """A way to the device, in two halves."""
+
+    def send(self, tops: Sequence[Top]) -> Any:
+        """Begin to bring a batch there; in the reading thread."""
+
+    def receive(self, sent: Any) -> list[Tensor]:
+        """The batch, to be used by what is computed from now on; in the computing thread."""
+
+
+class CopyStream:
+    """Copies of a GPU's own, beside the stream that it computes in.
+
+    Bytes go through page-locked memory, and become numbers on the device (`finish`). Who receives them lets the device
+    wait for them, not the processor; their memory is used again only when what was computed with them is done.
+    """
+
+    def __init__(self, device: torch.device, finish: Callable[[Top], Tensor]) -> None:
+        self.device, self._finish = device, finish
+        self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def send(self, tops: Sequence[Top]) -> tuple[list[Tensor], torch.cuda.Event]:
+        """See Transfer."""
+        with torch.cuda.stream(self._stream):
+            tensors = [self._finish(top) for top in tops]
+            return tensors, self._stream.record_event()
+
+    def receive(self, sent: tuple[list[Tensor], torch.cuda.Event]) -> list[Tensor]:
+        """See Transfer."""
+        tensors, event = sent
+        stream = torch.cuda.current_stream(self.device)
+        stream.wait_event(event)
+        for tensor in tensors:
+            tensor.record_stream(stream)
+        return tensors
+
+
+class Ahead:
+    """A source whose next batches are sent ahead by a thread.
+
+    Its position is that of the batches handed out. An error is raised where the batch in question is asked for.
+    """
+
+    def __init__(self, source: BatchSource | Loader, transfer: Transfer, depth: int = DEPTH) -> None:
+        self._source, self._transfer, self._depth = source, transfer, depth
+        self._pool: ThreadPoolExecutor | None = None
+        self._begin()
+
+    def next(self) -> list[Tensor]:
+        """The next batch, one tensor for each top."""
+        self._send_ahead()
+        sent = self._sent[0].result()
+        self._sent.popleft()
+        self._handed += 1
+        self._send_ahead()
+        return self._transfer.receive(sent)
+
+    def state(self) -> State:
+        """Where the source stands after the last batch handed out."""
+        return {**self._source.state(), "batch": self._handed}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Go on exactly where `state` was taken."""
+        self._stop()
+        self._source.restore(state)
+        self._begin()
+
+    def close(self) -> None:
+        """Stop the thread, let files go."""
+        self._stop()
+        self._source.close()
+
+    def _begin(self) -> None:
+        self._handed = self._source.state()["batch"]
+        self._sent: deque[Future[Any]] = deque()
+
+    def _send_ahead(self) -> None:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="netdef-feed")
+        while len(self._sent) < self._depth:
+            self._sent.append(self._pool.submit(self._read))
+
+    def _read(self) -> Any:
+        return self._transfer.send(self._source.next_raw())
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
