@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from netdef.graph.headers import headers
 from netdef.graph.infer import infer
 from netdef.graph.select import select, states
 from netdef.graph.wire import AUTOMATIC, wire
-from netdef.ir import Graph, Phase, verify
-from netdef.layers import registry
+from netdef.ir import Blob, Graph, Node, Phase, Places, verify
+from netdef.layers import Block, registry
 from netdef.schema.where import Where
 
 PASSES = (headers, select, decode, wire, infer, weigh, propagate)
@@ -62,4 +62,17 @@ def _graph(draft: Draft) -> Graph:
         tuple(blob for node in sources for blob in node.tops),
         tuple(outputs),
         draft.options.path,
+        tuple(_aims(draft, {blob.name: blob for blob in tops})),
     )
+
+
+def _aims(draft: Draft, blobs: Mapping[str, Blob]) -> Iterator[Node]:
+    """The losses among the layers that this phase leaves out, with what they read of it."""
+    for dropped in draft.dropped:
+        message, where = dropped.message, dropped.where
+        kind = registry().get(message.type)
+        read = tuple(blobs[name] for name in message.bottom if name in blobs)
+        if kind and kind.is_loss and read:
+            layer = kind.decode(Block(message, where, draft.phase, len(message.bottom), kind.num_tops.low))
+            places = Places(where.span, where.field("type"))
+            yield Node(message.name, message.name, layer, read, (), propagate=(True,) * len(read), places=places)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from netdef.graph.filled import constant, following
+from netdef.graph.twins import one_tower
 from netdef.ir import Blob, Graph, Node, Places
 from netdef.layers import Layer, registry
 
@@ -28,11 +29,13 @@ def deploy(graph: Graph) -> Graph:
     """The net as a person would have written its deploy prototxt, from the one that trains and tests it.
 
     Losses become their predictions (SoftmaxWithLoss a Softmax, SigmoidCrossEntropyLoss a Sigmoid, others the blob they
-    judge); of several losses of one type on one label only the heaviest count, the others being aids of training.
+    judge), those that only training has too; of several losses of one type on one label only the heaviest count, the
+    others being aids of training. Of a siamese pair one tower stays.
     Accuracy and Silence go, then every layer and input that no output needs. Data layers become Inputs of the same
     shape; what a DummyData with constant fillers holds beside them is part of the net, and stays. A net without losses
     keeps its outputs; one whose only ends are metrics gives what they judge.
     """
+    graph = _without_twins(graph)
     kept = tuple(node for node in graph.nodes if not _is_loss(node) and node.type not in SINKS)
     losses = tuple(_heaviest(node for node in graph.nodes if _is_loss(node)))
     links, predictions = _predict(graph, kept, losses)
@@ -40,6 +43,8 @@ def deploy(graph: Graph) -> Graph:
     outputs = [blob for blob in graph.outputs if blob.id in made]
     if not predictions and not outputs:
         predictions = [node.bottoms[0] for node in graph.nodes if node.type == "Accuracy"]
+    if not losses:
+        outputs, predictions = (_aimed(graph, kept, links, blobs) for blobs in (outputs, predictions))
     wanted = _unique([*outputs, *predictions])
     nodes = following(tuple(_inputs(_alive((*kept, *links), wanted), wanted)))
     inputs = tuple(blob for node in nodes if _is_source(node) for blob in node.tops)
@@ -85,6 +90,40 @@ def _predict(graph: Graph, kept: tuple[Node, ...], losses: tuple[Node, ...]) -> 
     return links, predictions
 
 
+def _aimed(graph: Graph, kept: tuple[Node, ...], links: list[Node], scores: list[Blob]) -> list[Blob]:
+    """The scores, or what a loss that only training has would make of them."""
+    found = []
+    for score in scores:
+        aim = next((aim for aim in graph.aims if aim.type in LINKS and aim.bottoms[0].id == score.id), None)
+        node = _link(aim, score, (*kept, *links), graph) if aim else None
+        if node and node not in (*kept, *links):
+            links.append(node)
+        found.append(node.tops[0] if node else score)
+    return found
+
+
+def _without_twins(graph: Graph) -> Graph:
+    """The graph of one tower, where the only thing that it is for is to compare two alike."""
+    ends = [node for node in graph.nodes if _is_loss(node)]
+    pair = ends[0].bottoms[:2] if len(ends) == 1 and ends[0].type == "ContrastiveLoss" else ()
+    if len(pair) != 2 or any(node.type not in SINKS for node in _ends(graph) if node is not ends[0]):
+        return graph
+    nodes = one_tower(graph, *pair)
+    return graph if nodes is None else replace(graph, nodes=tuple(_judging(nodes, ends[0], pair[0])))
+
+
+def _ends(graph: Graph) -> list[Node]:
+    """The nodes that no other one reads from."""
+    read = {blob.id for node in graph.nodes for blob in node.bottoms}
+    return [node for node in graph.nodes if read.isdisjoint(blob.id for blob in node.tops) and node.bottoms]
+
+
+def _judging(nodes: Iterable[Node], loss: Node, feature: Blob) -> Iterator[Node]:
+    """The nodes, the loss reading the one feature in the place of both."""
+    for node in nodes:
+        yield replace(loss, bottoms=(feature, feature, *loss.bottoms[2:])) if node is loss else node
+
+
 def _judged(graph: Graph, loss: Node) -> list[Blob]:
     """The bottoms that the net computes, but for the label side; two of them for a siamese pair."""
     if loss.type == "ContrastiveLoss":
@@ -121,7 +160,7 @@ def _link(loss: Node, score: Blob, nodes: tuple[Node, ...], graph: Graph) -> Nod
         bottoms=(score,),
         tops=(Blob(top, top, score.shape),),
         loss_weights=(0.0,),
-        propagate=(loss.propagate[loss.bottoms.index(score)],),
+        propagate=(loss.propagate[[blob.id for blob in loss.bottoms].index(score.id)],),
         places=Places(layer=loss.places.layer, type=loss.places.type),
     )
 

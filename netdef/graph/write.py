@@ -31,8 +31,10 @@ def to_message(graph: Graph, messages: Messages, *, batch: int | None = None) ->
     net = pb.NetParameter(name=graph.name)
     names = _names(graph)
     read = {blob.id for node in graph.nodes if not _is_written(node, messages) for blob in node.tops}
+    owned = Counter(param.shared_name for node in graph.nodes for param in node.params)
+    shared = frozenset(name for name, count in owned.items() if count > 1)
     for node in graph.nodes:
-        layer = _layer(node, messages.get(node.id), names)
+        layer = _layer(node, messages.get(node.id), names, shared)
         if batch is not None:
             _set_rows(layer, node, read, batch)
         net.layer.append(layer)
@@ -54,7 +56,7 @@ def _set_rows(message: Any, node: Node, read: Set[str], batch: int) -> None:
         message.dummy_data_param.shape[0].dim[layer.axis] = batch
 
 
-def _layer(node: Node, original: Any, names: Mapping[str, str]) -> Any:
+def _layer(node: Node, original: Any, names: Mapping[str, str], shared: Set[str]) -> Any:
     message = pb.LayerParameter()
     written = original is not None and original.type == node.type
     if written:
@@ -64,15 +66,15 @@ def _layer(node: Node, original: Any, names: Mapping[str, str]) -> Any:
     message.name, message.type = node.name, node.type
     message.bottom.extend(names[blob.id] for blob in node.bottoms)
     message.top.extend(names[blob.id] for blob in node.tops)
-    _keep_shared(message)
+    _keep_shared(message, shared)
     if node.type in _CHANGES:
         _CHANGES[node.type](message, node.layer)
     return message
 
 
-def _keep_shared(message: Any) -> None:
+def _keep_shared(message: Any, shared: Set[str]) -> None:
     """Of `param` only the names by which layers share: rates are for training."""
-    names = [param.name for param in message.param]
+    names = [param.name if param.name in shared else "" for param in message.param]
     message.ClearField("param")
     if any(names):
         message.param.extend(pb.ParamSpec(name=name) if name else pb.ParamSpec() for name in names)

@@ -167,6 +167,7 @@ class Graph:
         inputs: the blobs that data layers and inputs bring in, in the order of the file.
         outputs: the blobs that no layer reads, in the order of their names (Caffe's net outputs).
         path: the file it came from, or None.
+        aims: the losses that the net has in other phases alone, without tops: what its outputs are trained for.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Graph:
     inputs: tuple[Blob, ...]
     outputs: tuple[Blob, ...]
     path: str | None = None
+    aims: tuple[Node, ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def blobs(self) -> dict[str, Blob]:

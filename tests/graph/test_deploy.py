@@ -118,6 +118,80 @@ def test_a_siamese_net_gives_both_features():
     assert [blob.id for blob in net.outputs] == ["fc", "twin"]
 
 
+PAIR = DATA.replace("channels: 3", "channels: 6") + layer("Slice", "data", "x y", "parts", "slice_param { axis: 1 }")
+
+
+def tower(bottom, top):
+    return (
+        (
+            layer(
+                "Convolution",
+                bottom,
+                f"c{top}",
+                "",
+                'param { name: "w" } convolution_param { kernel_size: 3 num_output: 4 }',
+            )
+            + layer("ReLU", f"c{top}", f"c{top}", f"r{top}")
+            + layer(
+                "InnerProduct",
+                f"c{top}",
+                top,
+                "",
+                'param { name: "v" } inner_product_param { bias_term: false num_output: 5 }',
+            )
+        )
+        .replace('name: "convolution"', f'name: "conv{top}"')
+        .replace('name: "innerproduct"', f'name: "ip{top}"')
+    )
+
+
+ONE = (
+    '  %x: 4x3x8x8 = Input "x"()\n  %cf@convf: 4x4x6x6 = Convolution "convf"(%x) convf.weight[4x3x3x3] convf.bias[4]\n'
+    '  %cf: 4x4x6x6 = ReLU "rf"(%cf@convf)\n  %f: 4x5 = InnerProduct "ipf"(%cf) ipf.weight[5x144]\n'
+)
+
+
+def test_one_tower_of_a_siamese_net_is_the_whole_net():
+    biases = 'param { name: "w" } param { name: "b" }'
+    towers = (tower("x", "f") + tower("y", "g")).replace('param { name: "w" }', biases)
+    assert dump(deployed(PAIR + towers + layer("ContrastiveLoss", "f g label", "loss"))) == text_of(ONE, "f")
+    inputs = "".join(
+        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}\n'
+        for name, dims in (("x", "dim: 4 dim: 3 dim: 8 dim: 8"), ("y", "dim: 4 dim: 3 dim: 8 dim: 8"), ("l", "dim: 4"))
+    )
+    assert dump(deployed(inputs + towers + layer("ContrastiveLoss", "f g l", "loss"))) == text_of(ONE, "f")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda text: text.replace('name: "v"', 'name: "u"', 1), id="other weights"),
+        pytest.param(
+            lambda text: text.replace('layer { name: "rg" type: "ReLU"', 'layer { name: "rg" type: "TanH"'), id="TanH"
+        ),
+        pytest.param(lambda text: text + layer("TanH", "data", "more"), id="another output"),
+        pytest.param(lambda text: text.replace('bottom: "y"', 'bottom: "x"'), id="one input"),
+    ],
+)
+def test_two_towers_that_are_no_twins_stay(spoil):
+    biases = 'param { name: "w" } param { name: "b" }'
+    towers = (tower("x", "f") + tower("y", "g")).replace('param { name: "w" }', biases)
+    net = deployed(spoil(PAIR + towers + layer("ContrastiveLoss", "f g label", "loss")))
+    assert {"f", "g"} <= {blob.id for blob in net.outputs}
+
+
+@pytest.mark.parametrize("rule", ["include { phase: TRAIN }", 'include { stage: "train" }'])
+def test_a_loss_that_only_training_has_makes_its_prediction_too(rule):
+    """As in SqueezeNet's train_val, whose TEST phase has nothing but Accuracy."""
+    body = DATA + FC + layer("Accuracy", "fc label", "acc", "acc", "include { phase: TEST }")
+    expected = text_of(INPUT + SCORES + '  %prob: 4x5 = Softmax "prob"(%fc)\n', "prob")
+    assert dump(deployed(body + layer("SoftmaxWithLoss", "fc label", "loss", "", rule))) == expected
+    bare = body.replace('type: "Accuracy"', 'type: "Silence"').replace('top: "acc"', "")
+    plain = DATA + FC + layer("SoftmaxWithLoss", "fc label", "loss", "", rule)
+    assert dump(deployed(plain)) == expected
+    assert dump(deployed(bare + layer("EuclideanLoss", "fc label", "loss", "", rule))).count("Softmax") == 0
+
+
 def test_what_was_removed():
     before = graph(DATA + FC + layer("Accuracy", "fc label", "acc") + layer("SoftmaxWithLoss", "fc label", "loss"))
     assert [node.id for node in removed(before, deploy(before))] == ["accuracy", "softmaxwithloss"]

@@ -75,6 +75,15 @@ def test_of_param_the_shared_names_stay() -> None:
     assert "input_param { shape { dim: 1 dim: 4 } }" in text
 
 
+def test_a_name_that_nothing_shares_any_more_goes() -> None:
+    other = NET.replace('top: "b" param { name: "w" }', 'top: "b" param { name: "v" }')
+    graph, messages = load_written(Source("net.prototxt", other), TEST)
+    text = text_of(deploy(graph), messages)
+    assert 'name: "w"' not in text
+    assert 'name: "v"' not in text
+    assert "  param {" not in text
+
+
 def test_batch_stays_where_a_layer_needs_it() -> None:
     fixed = (
         'layer { name: "r" type: "Reshape" bottom: "b" top: "r" reshape_param { shape { dim: 8 dim: 2 dim: 2 } } }\n'

@@ -14,11 +14,13 @@ import pytest
 
 from netdef.cli import main
 from netdef.graph import Options, load
-from netdef.ir import Graph
+from netdef.ir import Blob, Graph, Shape
 from netdef.report.draw import compose, html, svg
 from netdef.report.draw.boxes import boxes
 from netdef.report.draw.groups import groups
-from netdef.report.draw.scene import Card, Rect, Scene
+from netdef.report.draw.labels import labels
+from netdef.report.draw.rank import Link
+from netdef.report.draw.scene import SMALL_SIZE, Card, Rect, Scene, text_width
 from tests.golden_cases import GOLDEN
 from tests.graph.compiling import graph
 
@@ -90,6 +92,25 @@ def test_nothing_overlaps_and_all_is_on_the_page(net):
         assert all(_inside(rect, Rect(0, 0, scene.width, scene.height)) for rect in rects)
     assert all(_inside(card, frame) for card in cards for frame in frames if _overlap(card, frame))
     assert all(0 <= x <= scene.width and 0 <= y <= scene.height for edge in scene.edges for x, y in edge.points)
+    assert not [pair for pair in combinations(_words(scene), 2) if _overlap(*pair)]
+
+
+def _words(scene: Scene) -> list[Rect]:
+    """Where the sizes beside the edges stand."""
+    return [Rect(each.x, each.y - 7, text_width(each.text, SMALL_SIZE) * 0.92, 7) for each in scene.labels]
+
+
+def test_a_label_goes_where_there_is_room():
+    """Of two ways side by side the first turns left, the second right, and between them there is room for one."""
+    blob = Blob("b", "b", Shape.of(1, 100, 284, 284))
+    first, second = Link("a", "x", "b", 0), Link("c", "y", "b", 0)
+    ways = {first: ((100.0, 0.0), (40.0, 60.0)), second: ((180.0, 0.0), (240.0, 60.0))}
+    one, two = labels([first, second], ways, {"b": blob}, {}, (0, 400))
+    assert (one.x, two.x) == (105, 185)
+    (alone,) = labels([second], ways, {"b": blob}, {}, (0, 400))
+    assert alone.x < 180
+    (cramped,) = labels([second], ways, {"b": blob}, {}, (170, 400))
+    assert cramped.x == 185
 
 
 def _overlap(a: Rect, b: Rect) -> bool:

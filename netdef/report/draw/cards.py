@@ -1,14 +1,14 @@
-"""How large is a box of the net, what stands in it and beside its edges?"""
+"""How large is a box of the net, and what stands in it?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netdef.ir import Blob
-from netdef.report.draw.boxes import Box, sizes
-from netdef.report.draw.rank import Item, Link
-from netdef.report.draw.scene import SMALL_SIZE, TEXT_SIZE, TITLE_SIZE, Card, Label, Point, Rect, elide, text_width
+from netdef.report.draw.boxes import Box
+from netdef.report.draw.rank import Item
+from netdef.report.draw.scene import TEXT_SIZE, TITLE_SIZE, Card, Rect, elide, text_width
 
 IN, OUT = "\0in\0", "\0out\0"
 """What the ids of a group's ports begin with, before the blob's."""
@@ -48,25 +48,3 @@ def leaves(box: Box, blob: Blob) -> float:
     ids = [top.id for top in box.tops]
     step = item(box).width / (len(ids) + 1)
     return (ids.index(blob.id) - (len(ids) - 1) / 2) * step
-
-
-def labels(
-    links: Iterable[Link], ways: Mapping[Link, tuple[Point, ...]], blobs: Mapping[str, Blob], boxes: Mapping[str, Box]
-) -> Iterator[Label]:
-    """The sizes of each blob, once, where it leaves a group, or a box that changes them."""
-    told = set()
-    for link in links:
-        if link.source.startswith(IN) or link.target.startswith(OUT) or (link.source, link.blob) in told:
-            continue
-        told.add((link.source, link.blob))
-        box = boxes.get(link.source)
-        before = {blob.shape for blob in box.bottoms} if box else set()
-        if blobs[link.blob].shape not in before:
-            yield _label(ways[link], sizes(blobs[link.blob]))
-
-
-def _label(way: tuple[Point, ...], text: str) -> Label:
-    """Right of where the edge begins; left of it where the edge turns right."""
-    x, y = way[0]
-    turn = next((at for at, _ in way if abs(at - x) > 1), x)
-    return Label(x - 5 - text_width(text, SMALL_SIZE) * 0.92 if turn > x else x + 5, y + 12, text)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from netdef.ir import Blob, Dim, Graph
 from netdef.report.draw.boxes import Box, boxes
-from netdef.report.draw.cards import IN, OUT, Wire, card, item, labels, leaves, wires
+from netdef.report.draw.cards import IN, OUT, Wire, card, item, leaves, wires
 from netdef.report.draw.columns import Folded, fold
 from netdef.report.draw.groups import groups
 from netdef.report.draw.kinds import Kind, legend
+from netdef.report.draw.labels import labels
 from netdef.report.draw.layout import layout
 from netdef.report.draw.module import Module, module
 from netdef.report.draw.rank import Item, Link, rank
@@ -60,7 +61,7 @@ class _Outside:
             plan.width,
             plan.height,
             edges=tuple(edge for link in drawn for edge in self._edges(link, plan)),
-            labels=tuple(labels(near, {**plan.ways, **plan.elbows}, self.blobs, alone)),
+            labels=tuple(labels(near, {**plan.ways, **plan.elbows}, self.blobs, alone, (0, plan.width))),
             cards=tuple(card(box, plan.rects[id]) for id, box in alone.items())
             + tuple(self._repetition(each, plan.rects[each.id]) for each in repeated),
         )

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netdef.report.draw.boxes import Box
-from netdef.report.draw.cards import IN, OUT, Wire, card, item, labels, leaves
+from netdef.report.draw.cards import IN, OUT, Wire, card, item, leaves
 from netdef.report.draw.groups import Group
+from netdef.report.draw.labels import labels
 from netdef.report.draw.layout import Layout, layout
 from netdef.report.draw.rank import Item, Link
 from netdef.report.draw.scene import TEXT_SIZE, Edge, Frame, Rect, Scene, text_width
@@ -34,6 +35,7 @@ def module(group: Group, boxes: Mapping[str, Box], wires: Sequence[Wire]) -> Mod
     frame = _frame(group.name, plan, {port.pin for port in ports})
     side, top = (frame.rect.width - plan.width) / 2, frame.rect.height - plan.height
     top = 0.0 if any(port.pin == "first" for port in ports) else min(top, _GAP)
+    blobs = {wire.blob.id: wire.blob for wire in wires}
     scene = Scene(
         frame.rect.width,
         frame.rect.height,
@@ -41,7 +43,7 @@ def module(group: Group, boxes: Mapping[str, Box], wires: Sequence[Wire]) -> Mod
             Edge(wire.source, link.target if link.target in inside else "", link.blob, plan.ways[link])
             for link, wire in links.items()
         ),
-        labels=tuple(labels(links, plan.ways, {wire.blob.id: wire.blob for wire in wires}, inside)),
+        labels=tuple(labels(links, plan.ways, blobs, inside, (4 - side, plan.width + side - 4))),
         cards=tuple(card(box, plan.rects[id], group.name) for id, box in inside.items()),
     )
     offsets = {port.id: plan.rects[port.id].x + side - frame.rect.width / 2 for port in ports}
