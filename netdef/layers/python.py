@@ -33,12 +33,14 @@ class Host(Protocol):
     def made(
         self,
         layer: Python,
-        make: Callable[[], object],
+        bottoms: tuple[tuple[int, ...], ...],
+        make: Callable[..., object],
+        *,
         span: Span | None,
         tops: tuple[tuple[int, ...], ...],
         live: bool,
     ) -> object:
-        """The module that `make` gives. Its faults will be told at `span`.
+        """The module that `make` gives, from an object at hand (`ready`) if there is one; it tells faults at `span`.
 
         It must give `tops` these shapes, but for the number of rows, unless it is `live`: run by itself between blobs
         that scripts may change. Raises RunError (ND0483, ND0484) for what the class raises.

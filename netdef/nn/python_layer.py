@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import traceback
@@ -20,6 +21,7 @@ from netdef.ir import Phase
 from netdef.layers.base import Mismatch
 from netdef.nn.four_axes import FourAxes
 from netdef.nn.python_faults import Guard, described
+from netdef.schema import netdef_pb2 as pb
 from netdef.schema.suggest import nearest
 
 Array = NDArray[Any]
@@ -83,6 +85,9 @@ class Layer:
     phase: int = 0
     blobs: LayerBlobs
 
+    def __init__(self, param: Any = None) -> None:
+        """Nothing is done with the LayerParameter; a class that overrides this takes it and hands it on."""
+
     def setup(self, bottom: Sequence[LayerBlob], top: Sequence[LayerBlob]) -> None:
         """Called once, before the first `reshape`."""
 
@@ -102,7 +107,8 @@ class PythonLayer(nn.Module):
     `reshape` and `forward` are called at each forward, `backward` at each backward that reaches it; its parameters
     are `blob0`, `blob1`, … Source: Caffe's python_layer.hpp.
 
-    Made, it raises what the user's code does; running, a RunError (ND0484) that tells of it.
+    Made, it raises what the user's code does; running, a RunError (ND0484) that tells of it. `ready` is what `set_up`
+    gave for the same arguments.
 
     Attributes:
         guard: what tells of faults of the user's code.
@@ -117,12 +123,13 @@ class PythonLayer(nn.Module):
         num_tops: int,
         bottoms: Sequence[Sequence[int | None]],
         over: Sequence[int] = (),
+        ready: tuple[Layer, list[LayerBlob]] | None = None,
     ) -> None:
         super().__init__()
         self.num_tops, self.over = num_tops, tuple(over)
         self.guard = Guard(module, layer)
         zeros = [LayerBlob(np.zeros([size or 1 for size in sizes], np.float32)) for sizes in bottoms]
-        self.layer, self.last = set_up(find_class(module, layer), param_str, phase, zeros, num_tops, over)
+        self.layer, self.last = ready or set_up(find_class(module, layer), param_str, phase, zeros, num_tops, over)
         for index, blob in enumerate(self.layer.blobs):
             self.register_parameter(f"blob{index}", nn.Parameter(torch.from_numpy(blob.data)))
         self.register_buffer("_like", torch.empty(0), persistent=False)
@@ -135,16 +142,29 @@ class PythonLayer(nn.Module):
         return tops[0] if self.num_tops == 1 else tops
 
     def run(self, bottom: list[LayerBlob], params: Sequence[Tensor]) -> list[LayerBlob]:
-        """The tops of one forward, which begin as the last ones ended: some layers shape them in `setup` alone."""
-        dtype = bottom[0].data.dtype if bottom else _on_cpu(cast(Tensor, self._like)).dtype
-        before = [LayerBlob(blob.data.astype(dtype)) for blob in self.last]
-        top = self.last = [bottom[i] if i in self.over else blob for i, blob in enumerate(before)]
+        """The tops of one forward."""
+        top = self._tops(bottom)
         self.layer.blobs[:] = [_blob(param) for param in params]
         with self.guard.running():
             self.layer.reshape(bottom, top)
             self.layer.forward(bottom, top)
         self.guard.demand([blob.shape for blob in top])
         return top
+
+    def reshaped(self, *bottoms: Tensor) -> list[Sizes]:
+        """The shapes that the layer gives its tops for these bottoms."""
+        bottom = [_blob(tensor) for tensor in bottoms]
+        top = self._tops(bottom)
+        with self.guard.running():
+            self.layer.reshape(bottom, top)
+        return [blob.shape for blob in top]
+
+    def _tops(self, bottom: list[LayerBlob]) -> list[LayerBlob]:
+        """New tops, which begin as the last ones ended: some layers shape them in `setup` alone."""
+        dtype = bottom[0].data.dtype if bottom else _on_cpu(cast(Tensor, self._like)).dtype
+        before = [LayerBlob(blob.data.astype(dtype)) for blob in self.last]
+        self.last = [bottom[i] if i in self.over else blob for i, blob in enumerate(before)]
+        return self.last
 
     def settle(self, tensors: Sequence[Tensor], bottom: Sequence[LayerBlob], before: Sequence[Array]) -> None:
         """See to what the user's code wrote into its bottoms: it stays between live blobs, and is an error elsewhere.
@@ -239,7 +259,7 @@ def set_up(
     kind: type[Any], param_str: str, phase: Phase, bottom: list[LayerBlob], num_tops: int, over: Sequence[int] = ()
 ) -> tuple[Layer, list[LayerBlob]]:
     """An instance of the user's class after `setup` and `reshape`, and its tops; those at `over` are the bottoms."""
-    layer = kind()
+    layer = _instance(kind, param_str)
     layer.param_str = layer.param_str_ = param_str  # the second is pycaffe's name of 2014
     layer.phase = 0 if phase == "TRAIN" else 1
     layer.blobs = LayerBlobs()
@@ -247,6 +267,16 @@ def set_up(
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     return cast(Layer, layer), top
+
+
+def _instance(kind: type[Any], param_str: str) -> Any:
+    """An object of the user's class, which gets a LayerParameter as in Caffe if it takes an argument."""
+    python_param = {"module": kind.__module__, "layer": kind.__name__, "param_str": param_str}
+    try:
+        inspect.signature(kind).bind(None)
+    except (TypeError, ValueError):  # it takes none, or is of a kind that does not tell
+        return kind()
+    return kind(pb.LayerParameter(type="Python", python_param=python_param))
 
 
 def _blob(tensor: Tensor) -> LayerBlob:

@@ -7,6 +7,7 @@ place of a crash; images are read by OpenCV; a Python layer needs consent (`netd
 from netdef.nn.python_layer import Layer
 from netdef.pycaffe import classifier, coord_map, detector, draw, io, mode, net_spec, proto
 from netdef.pycaffe.blob import Blob
+from netdef.pycaffe.bygone import of_module as __getattr__  # noqa: F401 - asked for names that are not here
 from netdef.pycaffe.classifier import Classifier
 from netdef.pycaffe.detector import Detector
 from netdef.pycaffe.mode import (

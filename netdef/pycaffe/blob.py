@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,10 +46,7 @@ class Blob(FourAxes):
 
     def reshape(self, *shape: int) -> None:
         """Give the blob other sizes. Values keep their places in memory as far as there is room; new memory is 0."""
-        sizes = tuple(int(size) for size in shape)
-        if any(size < 0 for size in sizes):
-            raise NetdefError([error("ND1004", f"a blob cannot have the shape {sizes}: a size is negative")])
-        self._shape = sizes
+        self._shape = _sizes(shape)
         if self.count > self._data.count:
             self._data = Memory.zeros(self.count, self._device)
         if self._diff is not None and self.count > self._diff.count:
@@ -87,6 +87,18 @@ class Blob(FourAxes):
             message = f"num, channels, height and width are of blobs of at most 4 axes; this one has {len(self._shape)}"
             raise NetdefError([error("ND1004", message, help="use shape")])
         return super()._legacy(axis)
+
+
+def _sizes(shape: Sequence[Any]) -> Sizes:
+    """Sizes that a script gave."""
+    try:
+        sizes = tuple(operator.index(size) if not isinstance(size, float) else int(size) for size in shape)
+    except TypeError as fault:
+        help = "each size is an argument: reshape(1, 3, 227, 227), or reshape(*shape) of a list"
+        raise NetdefError([error("ND1004", f"a blob cannot have the shape {shape!r}", help=help)]) from fault
+    if any(size < 0 for size in sizes):
+        raise NetdefError([error("ND1004", f"a blob cannot have the shape {sizes}: a size is negative")])
+    return sizes
 
 
 class ParamBlob(Blob):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Node
+from netdef.nn.python_layer import PythonLayer
 from netdef.pycaffe import mode
 from netdef.pycaffe.blob import Blob, ParamBlob
 from netdef.pycaffe.needs import needs
@@ -31,6 +32,27 @@ class LayerView:
     name: str
     type: str
     blobs: list[ParamBlob]
+
+
+class UserLayerView(LayerView):
+    """A Python layer of a net; all other attributes and methods are those of the user's object.
+
+    So a script hands a data layer what it is to serve: ``net.layers[0].set_roidb(roidb)``.
+    """
+
+    __slots__ = ("_user",)
+
+    def __init__(self, name: str, type: str, blobs: list[ParamBlob], user: object) -> None:
+        super().__init__(name, type, blobs)
+        object.__setattr__(self, "_user", user)
+
+    def __getattr__(self, name: str) -> Any:
+        """An attribute of the user's object."""
+        return getattr(object.__getattribute__(self, "_user"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute of the user's object."""
+        setattr(self._user, name, value)
 
 
 class Core:
@@ -57,7 +79,7 @@ class Core:
         )
         self.held = self._make_params(plan.force_backward)
         self._steps = self._make_steps(plan.force_backward, by_id)
-        self.layers = [LayerView(step.node.name, step.node.type, step.params) for step in self._steps]
+        self.layers = [_view(step) for step in self._steps]
         self._callbacks: dict[str, list[Callback]] = {when: [] for when in WHEN}
         self.reshape()
 
@@ -176,6 +198,14 @@ class Core:
     def _call_back(self, when: str, index: int) -> None:
         for call in self._callbacks[when]:
             call(index)
+
+
+def _view(step: Step) -> LayerView:
+    name, type, blobs = step.node.name, step.node.type, step.params
+    if type != "Python":
+        return LayerView(name, type, blobs)
+    user = step.module.layer if isinstance(step.module, PythonLayer) else step.module
+    return UserLayerView(name, type, blobs, user)
 
 
 def _stored(view: LayerView, shared: set[tuple[str, int]], with_diff: bool) -> LayerWeights:

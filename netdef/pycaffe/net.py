@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from netdef.ir import Phase
 from netdef.pycaffe import mode
 from netdef.pycaffe.batches import Arrays, joined, split
 from netdef.pycaffe.blob import Blob, ParamBlob
+from netdef.pycaffe.bygone import of_net
 from netdef.pycaffe.core import Callback, Core, LayerView
 from netdef.pycaffe.memory import Floats
 from netdef.pycaffe.plan import PathLike, Plan, plan_file
@@ -66,6 +67,10 @@ class Net(Core):
         net.set_up(plan, seed, rng)
         return net
 
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse what pycaffe's Net of 2014 had, with what to use instead."""
+        of_net(self, name)
+
     @property
     def name(self) -> str:
         """The net's name."""
@@ -114,6 +119,10 @@ class Net(Core):
     @cached_property
     def _blob_names(self) -> list[str]:
         return list(self.blobs)
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
 
     @property
     def _blobs(self) -> list[Blob]:
@@ -227,7 +236,7 @@ class Net(Core):
         if data:
             self._fit(self.inputs, data, "inputs")
             for name, values in data.items():
-                self.blobs[name].data[...] = values
+                _assign(name, self.blobs[name].data, values)
         self.forward_layers(first, last)
         return {name: self.blobs[name].data for name in wanted}
 
@@ -240,7 +249,7 @@ class Net(Core):
         if tops:
             self._fit(self.outputs, tops, "outputs")
             for name, values in tops.items():
-                self.blobs[name].diff[...] = values
+                _assign(name, self.blobs[name].diff, values)
         self.backward_layers(first, last)
         return {name: self.blobs[name].diff for name in wanted}
 
@@ -266,6 +275,9 @@ class Net(Core):
                 raise _unknown("blob", name, self._blob_names)
 
     def _batch_size(self) -> int:
+        if not self.inputs:
+            message = "the net has no Input to give rows to: its data layers bring them"
+            raise NetdefError([error("ND1008", message, help="call forward() once for each batch")])
         return self.blobs[self.inputs[0]].shape[0]
 
     def _fit(self, names: Sequence[str], given: Mapping[str, ArrayLike], kind: str) -> None:
@@ -291,6 +303,16 @@ def _phase(phase: Any) -> Phase:
         found = "a Net needs a phase" if phase is None else f"no such phase: {phase!r}"
         raise NetdefError([error("ND1007", found, help="Net(file, caffe.TEST), or caffe.TRAIN")])
     return "TRAIN" if phase == mode.TRAIN else "TEST"
+
+
+def _assign(name: str, memory: Floats, values: ArrayLike) -> None:
+    """Write values over a blob's memory."""
+    try:
+        memory[...] = values
+    except (TypeError, ValueError) as fault:
+        message = f'"{name}" has the shape {memory.shape} and cannot take {np.shape(values)}'
+        help = "blobs[name].reshape(…) gives it other sizes"
+        raise NetdefError([error("ND1008", message, help=help)]) from fault
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> NetdefError:

@@ -225,6 +225,11 @@ def _assign(layer: Any, type_name: str, name: str, value: Any) -> None:
     assign_proto(inner if inner is not None and name in inner.DESCRIPTOR.fields_by_name else layer, name, value)
 
 
+def param_name_dict() -> dict[str, str]:
+    """The field of LayerParameter that holds each type's message, without ``_param`` (InnerProduct: inner_product)."""
+    return {kind: field.removesuffix("_param") for kind, field in _own_messages().items()}
+
+
 @cache
 def _own_messages() -> dict[str, str]:
     """The field of LayerParameter that holds each type's message (InnerProduct: inner_product_param)."""

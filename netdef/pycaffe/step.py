@@ -14,6 +14,7 @@ from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Node, Phase, Shape
 from netdef.layers import Layer, Mismatch, Unsupported
 from netdef.layers.record import Call, TorchRecorder, Value
+from netdef.nn.python_layer import PythonLayer
 from netdef.nn.python_watch import blamed
 from netdef.pycaffe.blob import Blob, ParamBlob, Sizes
 from netdef.pycaffe.needs import Need
@@ -64,9 +65,7 @@ class Step:
         shapes = tuple(blob.shape for blob in self.bottoms)
         if shapes == self._shapes:
             return
-        given = tuple(Shape(sizes) for sizes in shapes)
-        tops = self._infer(given)
-        self._record(given)
+        tops = self._fit(shapes)
         self._shapes = shapes
         for index, (blob, shape) in enumerate(zip(self.tops, tops, strict=True)):
             if shape.known and shape.known_sizes() != blob.shape:
@@ -133,6 +132,15 @@ class Step:
             help = "call forward() of the same layers first"
             raise NetdefError([error("ND1005", f'"{self.node.name}": {what}', help=help)])
         return self._kept
+
+    def _fit(self, shapes: tuple[Sizes, ...]) -> tuple[Shape, ...]:
+        """The tops' shapes for new bottoms; an object of a user's class, which lives on, says them itself."""
+        if isinstance(self.module, PythonLayer) and self._shapes is not None:
+            return tuple(map(Shape, self.module.reshaped(*(blob.value() for blob in self.bottoms))))
+        given = tuple(Shape(sizes) for sizes in shapes)
+        tops = self._infer(given)
+        self._record(given)
+        return tops
 
     def _infer(self, given: tuple[Shape, ...]) -> tuple[Shape, ...]:
         try:

@@ -368,10 +368,11 @@ def test_a_module_that_cannot_be_imported(tmp_path: Path, code: str, says: str, 
 
 
 def test_building_tells_the_place_too() -> None:
-    """A class that can be made once and not again: the first time its shapes are asked for."""
+    """A class that can be made once and not again: the first object is that whose shapes were asked for."""
     write("Same")
     with allowing(PythonHost()):
         net = graph(Path("net.prototxt").read_text())
+    build_module(net)
     sys.modules[MODULE].Same.setup = lambda *_: 1 / 0
     with pytest.raises(NetdefError) as caught:
         build_module(net)

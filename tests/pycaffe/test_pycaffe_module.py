@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,16 +46,44 @@ REFUSED: dict[str, Callable[[], object]] = {
     "solver rank": lambda: caffe.set_solver_rank(1),
     "several processes": lambda: caffe.set_multiprocess(True),
     "NCCL": lambda: caffe.NCCL(None, ""),
-    "Timer": lambda: caffe.Timer(),
+    "NCCL's first call": lambda: caffe.NCCL.new_uid(),
+    "a phase for all": lambda: caffe.set_phase_test(),
+    "a net's phase": lambda: _any_net().set_phase_test(),
+    "a net's own device": lambda: _any_net().set_mode_gpu(),
+    "a net's own mean": lambda: _any_net().set_mean("data", "mean.npy"),
     "pydot": lambda: caffe.draw.get_pydot_graph(None, "LR"),
 }
 
 
+def _any_net() -> caffe.Net:
+    net = caffe.NetSpec()
+    net.x = caffe.layers.Input(shape={"dim": [1]})
+    path = Path("any.prototxt")
+    path.write_text(str(net.to_proto()))
+    return caffe.Net(path, caffe.TEST)
+
+
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
-def test_refused_by_name(call: Callable[[], object]) -> None:
+def test_refused_by_name(call: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(NetdefError) as caught:
         call()
     assert caught.value.diagnostics[0].code == "ND1001"
+    assert caught.value.diagnostics[0].help
+
+
+def test_names_that_nobody_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not hasattr(caffe, "no_such_name")
+    assert not hasattr(_any_net(), "no_such_name")
+
+
+def test_a_timer_counts_milliseconds() -> None:
+    timer = caffe.Timer()
+    timer.start()
+    time.sleep(0.01)
+    timer.stop()
+    assert 10 <= timer.ms < 10_000
 
 
 def test_the_seed_makes_fillers_repeatable(tmp_path: Path) -> None:

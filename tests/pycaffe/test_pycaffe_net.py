@@ -70,6 +70,7 @@ def test_names_of_a_net(make: Make) -> None:
     assert (net.blobs["fc"].num, net.blobs["fc"].channels, net.blobs["fc"].height) == (2, 5, 1)
     assert net.blobs["data"].count == 384
     assert net.blob_loss_weights["loss"] == 2
+    assert list(net._blob_loss_weights) == [0, 0, 0, 0, 0, 2]
     assert net._bottom_ids(1) == [0]
     assert net._top_ids(2) == [1]
 
@@ -341,6 +342,9 @@ ERRORS: dict[str, tuple[str, Callable[[caffe.Net], object]]] = {
     "no such blob": ("ND1009", lambda net: net.forward(blobs=["konv"])),
     "other inputs": ("ND1008", lambda net: net.forward(image=np.zeros((2, 3, 8, 8)))),
     "other batch size": ("ND1008", lambda net: net.forward(data=np.zeros((3, 3, 8, 8)))),
+    "other sizes": ("ND1008", lambda net: net.forward(data=np.zeros((2, 3, 9, 9)))),
+    "other sizes of a diff": ("ND1008", lambda net: net.backward(fc=np.zeros((2, 4)))),
+    "sizes in a list": ("ND1004", lambda net: net.blobs["data"].reshape([2, 3, 8, 8])),
     "other outputs": ("ND1008", lambda net: net.backward(pool=np.zeros((2, 4, 3, 3)))),
     "backward first": ("ND1005", lambda net: net.backward()),
     "negative size": ("ND1004", lambda net: net.blobs["data"].reshape(2, -1)),
@@ -353,6 +357,11 @@ ERRORS: dict[str, tuple[str, Callable[[caffe.Net], object]]] = {
 def test_errors(make: Make, wanted: str, call: Callable[[caffe.Net], object]) -> None:
     net = make(FORCED)
     assert code(lambda: call(net)) == wanted
+
+
+def test_rows_for_a_net_that_reads_its_own_data(make: Make) -> None:
+    data = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2 } } }'
+    assert code(lambda: make(data).forward_all(data=np.zeros((4, 3)))) == "ND1008"
 
 
 def test_a_label_that_is_no_class(make: Make) -> None:

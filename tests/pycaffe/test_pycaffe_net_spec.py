@@ -192,6 +192,11 @@ def test_errors(code: str, help: str, call: Callable[[], object]) -> None:
     assert help in " ".join((found.message, *([found.help] if isinstance(found.help, str) else found.help)))
 
 
+def test_names_of_the_layers_messages() -> None:
+    names = caffe.net_spec.param_name_dict()
+    assert (names["InnerProduct"], names["Convolution"], names["LRN"]) == ("inner_product", "convolution", "lrn")
+
+
 def test_names_that_do_not_exist() -> None:
     with pytest.raises(AttributeError, match="NoSuchParameter"):
         P.NoSuch.MAX  # noqa: B018

@@ -119,15 +119,17 @@ def _watched(call: Call, node: Node, layer: Python, live: bool) -> nn.Module:
     assert layer.host is not None, "without consent nothing is recorded"
     known = all(blob.shape.known for blob in node.tops)
     tops = tuple(blob.shape.known_sizes() for blob in node.tops) if known else ()
-    return cast(nn.Module, layer.host.made(layer, partial(_construct, call), node.places.layer, tops, live))
+    bottoms = tuple(tuple(size or 1 for size in blob.shape.sizes) for blob in node.bottoms)
+    make = partial(_construct, call)
+    return cast(nn.Module, layer.host.made(layer, bottoms, make, span=node.places.layer, tops=tops, live=live))
 
 
-def _construct(call: Call) -> nn.Module:
+def _construct(call: Call, **more: Any) -> nn.Module:
     """A module as recorded; torch's own start on the meta device: the fillers make their values."""
     kind = cast(Callable[..., nn.Module], resolve(call.target))
     kwargs = dict(call.kwargs)
     if not call.target.startswith("torch."):
-        return kind(*call.args, **kwargs)
+        return kind(*call.args, **kwargs, **more)
     with torch.device("meta"):
         return kind(*call.args, **kwargs)
 
