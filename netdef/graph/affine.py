@@ -102,7 +102,8 @@ def ahead(node: Node, weight: Array, bias: Array, done: Affine) -> tuple[Array, 
     shape = node.bottoms[0].shape
     axis = canonical(layer.axis, shape)
     window = layer.window.over(shape.rank - axis - 1)
-    if done.axis not in (None, axis) or (done.shift.any() and (any(window.pad) or node.type != "Convolution")):
+    pads = any(window.pad) or any(layer.beyond(window, shape.sizes[axis + 1 :]))
+    if done.axis not in (None, axis) or (done.shift.any() and (pads or node.type != "Convolution")):
         return None
     channels = cast(int, shape[axis])
     scale, shift = (np.broadcast_to(values, (channels,)) for values in (done.scale, done.shift))

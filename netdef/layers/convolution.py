@@ -64,6 +64,10 @@ class Filters(Layer):
     def spatial(self, window: Window, sizes: tuple[Dim, ...], first_axis: int) -> tuple[Dim, ...]:
         """The spatial sizes of a top."""
 
+    def beyond(self, window: Window, sizes: tuple[Dim, ...]) -> tuple[int, ...]:
+        """How many zeros a bottom of these spatial sizes gets behind each axis, besides the padding."""
+        return (0,) * len(sizes)
+
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """``leading x num_output x spatial``, for each bottom."""
         shape = alike(bottoms, self.type)
@@ -91,7 +95,8 @@ class Filters(Layer):
         shape = bottoms[0].shape
         axis, window = self._place(shape)
         step = self._torch_step(g, shape[axis], window)
-        return tuple(_batched(g, step, x, axis) for x in bottoms)
+        beyond = self.beyond(window, shape.sizes[axis + 1 :])
+        return tuple(_batched(g, lambda x: step(_extended(g, x, beyond)), x, axis) for x in bottoms)
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """Conv or ConvTranspose, with reshapes around it where the channel axis isn't 1."""
@@ -144,25 +149,26 @@ class Filters(Layer):
     def _onnx_one(self, g: OnnxBuilder, x: Value, params: Params) -> Value:
         axis, window = self._place(x.shape)
         self._check_axes(window)
-        (top,) = self.infer((x.shape,))
+        (top,), sizes = self.infer((x.shape,)), x.shape.sizes[axis + 1 :]
         if axis != 1:
             x = g.op("Reshape", x, g.ints(_flat(x.shape, axis)))
-        y = self._onnx_conv(g, x, params, window) if window.kernel else self._onnx_point(g, x, params)
+        beyond = self.beyond(window, sizes)
+        y = self._onnx_conv(g, x, params, window, beyond) if window.kernel else self._onnx_point(g, x, params)
         return y if axis == 1 else g.op("Reshape", y, g.ints(_open(top)))
 
     def _onnx_point(self, g: OnnxBuilder, x: Value, params: Params) -> Value:
         last = g.ints([-1])
         params = (g.op("Unsqueeze", params[0], last), *params[1:])
-        return g.op("Squeeze", self._onnx_conv(g, g.op("Unsqueeze", x, last), params, POINT), last)
+        return g.op("Squeeze", self._onnx_conv(g, g.op("Unsqueeze", x, last), params, POINT, (0,)), last)
 
-    def _onnx_conv(self, g: OnnxBuilder, x: Value, params: Params, window: Window) -> Value:
+    def _onnx_conv(self, g: OnnxBuilder, x: Value, params: Params, window: Window, beyond: tuple[int, ...]) -> Value:
         return g.op(
             self.onnx_op,
             x,
             *params,
             kernel_shape=list(window.kernel),
             strides=list(window.stride),
-            pads=[*window.pad, *window.pad],
+            pads=_pads(window, beyond),
             dilations=list(window.dilation),
             group=self.group,
         )
@@ -188,6 +194,10 @@ class Convolution(Filters):
     def spatial(self, window: Window, sizes: tuple[Dim, ...], first_axis: int) -> tuple[Dim, ...]:
         """Fewer, rounded down."""
         return window.shrink(sizes, first_axis)
+
+    def beyond(self, window: Window, sizes: tuple[Dim, ...]) -> tuple[int, ...]:
+        """What a window larger than the bottom reads as zeros."""
+        return window.beyond(sizes)
 
     def cost(self, bottoms: tuple[Shape, ...], tops: tuple[Shape, ...]) -> int | None:
         """The size of one filter for each value of the tops."""
@@ -259,7 +269,8 @@ class Im2col(Layer):
         """`netdef.nn.im2col`."""
         (x,) = bottoms
         axis, w = self._place(x.shape)
-        return (_batched(g, lambda x: _im2col(g, x, w), x, axis),)
+        beyond = w.beyond(x.shape.sizes[axis + 1 :])
+        return (_batched(g, lambda x: _im2col(g, _extended(g, x, beyond), w), x, axis),)
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """Conv with a filter for each place in the window that is 1 there and 0 elsewhere.
@@ -270,14 +281,15 @@ class Im2col(Layer):
         axis, w = self._place(x.shape)
         if not 1 <= len(w.kernel) <= 3:
             raise Unsupported("Im2col has a counterpart in ONNX only over 1 to 3 spatial axes")
-        channels = x.shape[axis]
+        channels, spatial = x.shape[axis], Shape(x.shape.sizes[axis + 1 :])
+        pads = _pads(w, w.beyond(spatial.sizes))
         if axis == 1 and channels is not None:
-            return (_onnx_columns(g, x, w, channels),)
-        (top,), spatial = self.infer((x.shape,)), Shape(x.shape.sizes[axis + 1 :])
+            return (_onnx_columns(g, x, w, channels, pads),)
+        (top,) = self.infer((x.shape,))
         if not spatial.known:
             raise _undecided(x.shape)
         planes = g.op("Reshape", x, g.ints([-1, 1, *spatial.known_sizes()]))
-        return (g.op("Reshape", _onnx_columns(g, planes, w, 1), g.ints(_open(top))),)
+        return (g.op("Reshape", _onnx_columns(g, planes, w, 1, pads), g.ints(_open(top))),)
 
     def _place(self, shape: Shape) -> tuple[int, Window]:
         axis = canonical(self.axis, shape)
@@ -298,11 +310,21 @@ def _batched(g: TorchRecorder, step: Step, x: Value, axis: int) -> Value:
     return cast(Value, g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading))
 
 
-def _onnx_columns(g: OnnxBuilder, x: Value, w: Window, channels: int) -> Value:
+def _extended(g: TorchRecorder, x: Value, beyond: tuple[int, ...]) -> Value:
+    """The value with zeros behind each spatial axis."""
+    return cast(Value, g.F.pad(x, tuple(n for size in reversed(beyond) for n in (0, size)))) if any(beyond) else x
+
+
+def _pads(window: Window, beyond: tuple[int, ...]) -> list[int]:
+    """ONNX's padding: in front of all axes, then behind them."""
+    return [*window.pad, *(pad + more for pad, more in zip(window.pad, beyond, strict=True))]
+
+
+def _onnx_columns(g: OnnxBuilder, x: Value, w: Window, channels: int, pads: list[int]) -> Value:
     size = prod(w.kernel)
     one_hot = [float(i == j) for i in range(size) for j in range(size)]
     filters = g.floats(one_hot * channels, [channels * size, 1, *w.kernel])
-    pads, strides, dilations = [*w.pad, *w.pad], list(w.stride), list(w.dilation)
+    strides, dilations = list(w.stride), list(w.dilation)
     return g.op("Conv", x, filters, strides=strides, pads=pads, dilations=dilations, group=channels)
 
 

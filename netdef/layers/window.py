@@ -44,17 +44,24 @@ class Window:
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     def shrink(self, sizes: tuple[Dim, ...], first_axis: int) -> tuple[Dim, ...]:
-        """Sizes after a convolution: ``(size + 2 pad - extent) / stride + 1``, rounded down.
+        """Sizes after a convolution: ``(size + 2 pad - extent) / stride + 1``, rounded towards zero as C does.
 
-        Source: Caffe's conv_layer.cpp, compute_output_shape. A window that reaches beyond the padded input is refused;
-        Caffe's division rounds towards zero and would take some of them, reading zeros.
+        So a window larger than the padded input, by less than its stride, has one position, and reads zeros `beyond`.
+        Source: Caffe's conv_layer.cpp, compute_output_shape.
 
         Raises:
-            Mismatch: ND0410, the window is larger than the padded input.
+            Mismatch: ND0410, the window is larger still.
         """
         return tuple(
             _positions(size, extent, self.stride[i], self.pad[i], first_axis + i)
             for i, (size, extent) in enumerate(zip(sizes, self.extent, strict=True))
+        )
+
+    def beyond(self, sizes: tuple[Dim, ...]) -> Sizes:
+        """How far the window reaches beyond a padded input that is smaller than it; 0 on an axis of unknown size."""
+        return tuple(
+            0 if size is None else max(0, extent - size - 2 * pad)
+            for size, extent, pad in zip(sizes, self.extent, self.pad, strict=True)
         )
 
     def grow(self, sizes: tuple[Dim, ...], first_axis: int) -> tuple[Dim, ...]:
@@ -239,9 +246,10 @@ def _spread(sizes: Sizes, num_axes: int, name: str) -> Sizes:
 def _positions(size: Dim, extent: int, stride: int, pad: int, axis: int) -> Dim:
     if size is None:
         return None
-    if size + 2 * pad < extent:
+    room = size + 2 * pad - extent
+    if room <= -stride:
         raise too_large(extent, size, pad, axis)
-    return (size + 2 * pad - extent) // stride + 1
+    return max(room, 0) // stride + 1
 
 
 def _spans(size: Dim, extent: int, stride: int, pad: int, axis: int) -> Dim:

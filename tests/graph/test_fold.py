@@ -83,6 +83,10 @@ CASES = {
         "Input Convolution",
     ),
     "a shift before padding stays": (net(layer("Bias", "x", "b"), conv("b", "c", "pad: 1")), "Input Bias Convolution"),
+    "a shift before a window larger than the blob stays": (
+        net(layer("Bias", "x", "b"), conv("b", "c", "stride: 2"), dims=(2, 4, 2, 6)),
+        "Input Bias Convolution",
+    ),
     "a factor before padding": (net(scale("x", "s", ""), conv("s", "c", "pad: 1")), "Input Convolution"),
     "a factor before a deconvolution": (
         net(scale("x", "s", ""), conv("s", "c", "", "Deconvolution")),

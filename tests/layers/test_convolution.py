@@ -22,6 +22,8 @@ TWO = (
 SHAPES = [
     ("plain", f"{CONV} {{ num_output: 4 kernel_size: 3 }}", "2x3x8x9", "2x4x6x7"),
     ("rounds down", f"{CONV} {{ num_output: 4 kernel_size: 3 stride: 2 pad: 1 }}", "2x3x8x9", "2x4x4x5"),
+    ("rounds towards zero", f"{CONV} {{ num_output: 4 kernel_size: 3 stride: 2 }}", "2x3x2x3", "2x4x1x1"),
+    ("columns round towards zero", f"{IM2COL} {{ kernel_size: 4 stride: 3 }}", "2x3x2x5", "2x48x1x1"),
     ("dilation", f"{CONV} {{ num_output: 4 kernel_size: 3 dilation: 2 }}", "2x3x8x9", "2x4x4x5"),
     ("a pair", f"{CONV} {{ num_output: 4 kernel_h: 1 kernel_w: 3 pad_h: 0 pad_w: 1 }}", "2x3x8x9", "2x4x8x9"),
     ("one axis", f"{CONV} {{ num_output: 4 kernel_size: 3 }}", "2x3x8", "2x4x6"),
@@ -88,6 +90,12 @@ MISMATCHES = [
         "2x3x8x6",
         "ND0410",
         "reaches over 7 at axis 3, the input has only 6",
+    ),
+    (
+        f"{CONV} {{ num_output: 4 kernel_size: 4 stride: 2 }}",
+        "2x3x2x3",
+        "ND0410",
+        "over 4 at axis 2, the input has only 2",
     ),
     (f"{CONV} {{ num_output: 4 kernel_size: 9 pad: 1 }}", "2x3x?x6", "ND0410", "the input has only 6 + 2 * 1"),
     (f"{CONV} {{ num_output: 4 kernel_size: 3 dilation: 4 }}", "2x3x8x8", "ND0410", "reaches over 9 at axis 2"),

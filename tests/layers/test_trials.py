@@ -60,13 +60,14 @@ class Window:
         return " ".join(repeated(name, values) for name, values in fields.items())
 
     def fitting(self, rng: Rng) -> Sizes:
-        """Sizes of a blob that has room for one window at least."""
-        return [max(1, e - 2 * p) + number(rng, 0, 3) for e, p in zip(self.extent, self.pad, strict=True)]
+        """Sizes of a blob that has room for a window, but for less than the stride."""
+        room = zip(self.extent, self.pad, self.stride, strict=True)
+        return [max(1, e - 2 * p + number(rng, 1 - s, 3)) for e, p, s in room]
 
     def places(self, blob: Sizes) -> Sizes:
         """How many windows there are."""
         room = zip(blob, self.pad, self.extent, self.stride, strict=True)
-        return [(size + 2 * p - e) // s + 1 for size, p, e, s in room]
+        return [int((size + 2 * p - e) / s) + 1 for size, p, e, s in room]
 
     def spread(self, blob: Sizes) -> Sizes:
         """The blob whose windows are so many."""

@@ -95,7 +95,8 @@ part. So both numbers must be multiples of g.
         """
 A window needs at least one place: `dilation * (kernel_size - 1) + 1` values on each axis, in an input of
 `size + 2 * pad` values. (For a Deconvolution it is the output that must not vanish.) Mostly the layers before it have
-made the blob smaller than expected; `netdef summary` shows where.
+made the blob smaller than expected; `netdef summary` shows where. A window that is too large by less than its stride
+has one place all the same, and reads zeros beyond the blob, as in Caffe.
 
     convolution_param { num_output: 8 kernel_size: 7 }      # on a bottom of 64x16x5x5: error
 """,
