@@ -15,7 +15,7 @@ from netdef.deploy import runtime
 from netdef.diagnostics import NetdefError, Source
 from netdef.graph import Options, load
 from netdef.ir import Graph, Node
-from netdef.targets.onnx import DEFAULT_OPSET, OLDEST_OPSET, emit, value_names
+from netdef.targets.onnx import COMMON_OPSET, OLDEST_OPSET, emit, value_names
 from netdef.targets.torch import build_module, load_arrays, tensors
 
 Array = NDArray[Any]
@@ -113,7 +113,7 @@ def _hold_onnx(trial: Trial, graph: Graph, node: Node, params: list[Array], expe
     arrays = {param.id: value for param, value in zip(node.params, params, strict=True)}
     names = value_names(graph)
     feeds = {names[f"b{i}"]: value for i, value in enumerate(trial.bottoms)}
-    for opset in (OLDEST_OPSET, DEFAULT_OPSET):
+    for opset in (OLDEST_OPSET, COMMON_OPSET):
         found = runtime.session(_model(graph, arrays, opset))(feeds)
         for blob, value in zip(node.tops, expected, strict=True):
             _assert_near(found[names[blob.id]], value, f"opset {opset}")

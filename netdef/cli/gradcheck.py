@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import Positive, net_options, shape_option, state_options
 from netdef.cli.report import show
 from netdef.cli.tables import print_table, table
 from netdef.diagnostics import Diagnostic, NetdefError, error
@@ -22,7 +22,7 @@ from netdef.report.subject import read_subject
 @click.option(
     "--samples", type=click.IntRange(0), default=8, show_default=True, help="Single values moved, per tensor."
 )
-@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True, help="Relative.")
+@click.option("--tolerance", type=Positive(), default=1e-4, show_default=True, help="Relative.")
 @click.option("--seed", default=0, show_default=True, help="Of the data, the weights and the directions.")
 @state_options
 @shape_option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, TypeVar, cast
 
 import click
@@ -24,6 +25,22 @@ def parse_shape(text: str) -> tuple[str, Shape]:
 
 def _parse_shapes(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, Shape], ...]:
     return tuple(map(parse_shape, texts))
+
+
+class Positive(click.FloatRange):
+    """A number above 0, neither infinite nor no number at all."""
+
+    name = "positive number"
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def state_options(function: _F) -> _F:

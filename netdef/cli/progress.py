@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from netdef.cli.report import show
-from netdef.solver.events import Event, Warned
+from netdef.solver.events import Event, Tested, Testing, Warned
 from netdef.solver.log import lines
 from netdef.solver.loop import Solver
 
@@ -27,8 +27,8 @@ def watching(solver: Solver, last: int) -> Iterator[None]:
         yield
         return
     console = Console(highlight=False)
-    with _Line(solver, last, console):
-        solver.observers.append(lambda event: _above(console, event))
+    with _Line(solver, last, console) as line:
+        solver.observers += [line.note, lambda event: _above(console, event)]
         yield
 
 
@@ -54,17 +54,22 @@ class _Line(Progress):
 
     def __init__(self, solver: Solver, last: int, console: Console) -> None:
         self.solver = solver
-        self.speed = _Speed(solver)
+        self.numbers = _Numbers(solver, _Speed(solver))
         super().__init__(
             TextColumn("iteration {task.completed}/{task.total}"),
             BarColumn(bar_width=20),
-            _Numbers(solver, self.speed),
+            self.numbers,
             TimeRemainingColumn(compact=True),
             console=console,
             refresh_per_second=_REFRESHES_PER_S,
             transient=True,
         )
         self.add_task("", total=last, completed=solver.iter)
+
+    def note(self, event: Event) -> None:
+        """Take notice of what the solver is doing beside training."""
+        if isinstance(event, Testing | Tested):
+            self.numbers.testing = event.net if isinstance(event, Testing) else None
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """Look where the solver is before each refresh."""
@@ -87,19 +92,27 @@ class _Speed:
         self._iter, self._time = iteration, time
         return self.value
 
+    def pause(self) -> None:
+        """Leave the time out until it is asked for again."""
+        self._time = 0.0
+
 
 class _Numbers(ProgressColumn):
-    """Loss, rate and speed."""
+    """Loss, rate and speed, or which net is tested, which may take longer than any iteration."""
 
     max_refresh = 1 / _REFRESHES_PER_S
 
     def __init__(self, solver: Solver, speed: _Speed) -> None:
         super().__init__()
         self.solver, self.speed = solver, speed
+        self.testing: int | None = None
 
     def render(self, task: Task) -> Text:
         """The text of now; the loss is the last one that was read from the device."""
+        if self.testing is not None:
+            self.speed.pause()
+            return Text(f"testing net #{self.testing}")
         recent = tuple(self.solver.run.losses.recent)
         loss = f"loss {sum(recent) / len(recent):.4g}  " if recent else ""
         speed = self.speed.at(self.solver.iter, task.get_time())
-        return Text(f"{loss}lr {self.solver.lr:.4g}  {speed:,.0f} images/s")
+        return Text(f"{loss}lr {self.solver.lr:.4g}" + (f"  {speed:,.0f} images/s" if speed else ""))

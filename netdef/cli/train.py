@@ -72,6 +72,8 @@ def command(
     path = _one(file, named)
     if weights and snapshot:
         raise click.UsageError("--weights begins a run, --snapshot goes on with one: give one of them")
+    if snapshot and resume:
+        raise click.UsageError("--snapshot names what to go on from, --resume auto looks for it: give one of them")
     config, warnings = read_config(path)
     if iterations is not None:
         config = replace(config, max_iter=iterations)

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import NetdefError, RunError, error
 from netdef.files import write_atomic
 
 if TYPE_CHECKING:
@@ -70,11 +70,13 @@ def drawing(path: PathLike, heights: Sequence[float], *, width: float = 8.6) -> 
 
 
 def picture_format(path: PathLike) -> str:
-    """The format that the ending of `path` stands for (ND0034 for one that is none)."""
+    """The format that the ending of `path` stands for (ND0034 for one that is none, ND0016 where its folder is not)."""
     form = Path(path).suffix.lower().removeprefix(".")
     if form not in FORMATS:
         help = f"end the name in {', '.join('.' + name for name in FORMATS)}"
         raise NetdefError([error("ND0034", f"{Path(path)} is no picture that can be drawn", help=help)])
+    if not Path(path).parent.is_dir():
+        raise RunError([error("ND0016", f"no such folder: {Path(path).parent}", help="make it first")])
     return form
 
 

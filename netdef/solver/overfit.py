@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any, cast
 
 import torch
@@ -19,6 +18,7 @@ from netdef.solver.feed import Feed
 from netdef.solver.loop import Solver
 from netdef.solver.policy import Policy
 from netdef.solver.probing import probing
+from netdef.solver.running import RunningNet
 from netdef.targets.torch import build_module, share
 
 MOST_ITERATIONS = 1000
@@ -70,18 +70,16 @@ def overfit(
     with Solver(quiet, weights=weights, strict=strict, device=device, level=level, stages=stages) as solver:
         handful = Handful.take(solver, num_images)
         exam = _Exam(solver, handful)
-        first = None
-        for done in count(_BETWEEN_LOOKS, _BETWEEN_LOOKS):
-            solver.step(1)
-            first = solver.loss if first is None else first
-            solver.step(_BETWEEN_LOOKS - 1)
+        solver.step(1)
+        first = solver.loss
+        while True:
+            solver.step(min(_BETWEEN_LOOKS - solver.iter % _BETWEEN_LOOKS, iterations - solver.iter))
             known = exam.known()
             tell(solver.iter, solver.loss, known.float().mean().item())
             if bool(known.all()):
                 return Overfitted(num_images, solver.iter, first, solver.loss)
-            if done >= iterations:
+            if solver.iter >= iterations:
                 raise _failed(solver, handful, exam, known, first)
-    raise AssertionError("the loop ends by itself")
 
 
 class Handful(Feed):
@@ -97,12 +95,16 @@ class Handful(Feed):
         """Take the first rows from a solver's training net, which gets nothing else from now on.
 
         Raises:
-            NetdefError: ND0730, the inputs of the net have different numbers of rows, or are made by a Python layer.
+            NetdefError: ND0730, the inputs of the net have different numbers of rows, images of several sizes, or are
+                made by a Python layer; there are not so many images.
         """
         train = solver.run.train
         made = next((node for node in train.graph.nodes if node.type == "Python" and not node.bottoms), None)
         if made is not None:
             raise _unfit(f'"{made.name}" makes its data in Python, new ones each time')
+        there = _rows_there(train)
+        if there is not None and there < num_rows:
+            raise _unfit(f"there are {there:,}, and {num_rows:,} were asked for")
         batches = [train.feed.next()]
         sizes = {tensor.shape[0] if tensor.ndim else 0 for tensor in batches[0].values()}
         batch = sizes.pop()
@@ -111,6 +113,8 @@ class Handful(Feed):
         while batch * len(batches) < num_rows:
             batches.append(train.feed.next())
         train.feed.close()
+        if len({tuple(tensor.shape for tensor in batch.values()) for batch in batches}) > 1:
+            raise _unfit("its images are of several sizes")
         rows = {name: torch.cat([b[name] for b in batches])[:num_rows] for name in batches[0]}
         train.feed = cls(rows, num_rows, batch)
         return train.feed
@@ -125,6 +129,14 @@ class Handful(Feed):
         """The numbers of the rows from `start` on, and the rows."""
         places = (start + torch.arange(self.batch)) % self.num_rows
         return places, {name: rows[places.to(rows.device)] for name, rows in self.rows.items()}
+
+
+def _rows_there(net: RunningNet) -> int | None:
+    """How many rows a net's sources hold, the shortest's; None where they make them without end."""
+    named = {name: source.epoch_size for name, source in net.feed.sources.items()}
+    return min(
+        (size for name, size in named.items() if size and net.graph.layers[name].type != "DummyData"), default=None
+    )
 
 
 class _Exam:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from netdef.diagnostics import Diagnostic
+from netdef.diagnostics import Diagnostic, warning
 from netdef.graph import demand_layers
+from netdef.ir import Graph
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.where import Where
 from netdef.solver.config import NetChoice, SolverConfig
@@ -65,12 +66,20 @@ class Scoring:
         build = build_counting if confusion else build_net
         net = build(graph, self.choice, self.config, style, random)
         try:
-            found = load_weights([net], weights, strict=strict)
+            found = load_weights([net], weights, strict=strict) if weights else _untrained(net.graph)
             with random.active(), reported(net):
                 score = evaluate(net, self.choice.num_batches, each=each)
             return Result(score, found, net.confusions() if isinstance(net, CountingNet) else ())
         finally:
             net.feed.close()
+
+
+def _untrained(graph: Graph) -> tuple[Diagnostic, ...]:
+    """A warning where a net with parameters was given no weights."""
+    if not graph.params:
+        return ()
+    message = f'no weights were given: "{graph.name}" is scored with the numbers that its fillers draw'
+    return (warning("ND0613", message, help="add `--weights W`"),)
 
 
 def of_net(path: str, num_batches: int, level: int = 0, stages: tuple[str, ...] = ()) -> Scoring:

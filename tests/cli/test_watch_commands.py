@@ -151,3 +151,33 @@ def test_help(monkeypatch, capsys, name):
     assert name in COMMANDS
     assert run(monkeypatch, name, "--help") == 0
     assert "Usage:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lr-find", "solver.prototxt", "--from", "nan"),
+        ("lr-find", "solver.prototxt", "--to", "inf"),
+        ("gradcheck", "net.prototxt", "--tolerance", "nan"),
+        ("train", "solver.prototxt", "--resume", "auto", "--snapshot", "x.solverstate"),
+    ],
+    ids=lambda arguments: " ".join(arguments[2:]),
+)
+def test_wrong_use(arguments: tuple[str, ...], folder: Path, monkeypatch, capsys):
+    assert run(monkeypatch, *arguments) == 2
+    assert "Error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["lr-find", "plot"])
+def test_a_folder_that_is_not_there_is_told_before_the_work(command: str, folder: Path, monkeypatch, capsys):
+    assert run(monkeypatch, command, "solver.prototxt", "-o", "nowhere/x.png") == 3
+    said = capsys.readouterr()
+    assert said.err.startswith("error[ND0016]: no such folder: nowhere")
+    assert said.out == ""
+
+
+def test_a_test_without_weights_says_so(folder: Path, monkeypatch, capsys):
+    assert run(monkeypatch, "test", "solver.prototxt", "--iterations", "1") == 0
+    assert capsys.readouterr().err.startswith("warning[ND0613]: no weights were given")
+    assert run(monkeypatch, "test", "solver.prototxt", "--iterations", "1", "--weights", "init.caffemodel") == 0
+    assert capsys.readouterr().err == ""

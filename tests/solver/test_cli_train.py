@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -15,9 +16,12 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from netdef.cli.main import group
+from netdef.cli.progress import _Line
 from netdef.diagnostics import NetdefError
+from netdef.solver import events as ev
 from netdef.solver.loop import Solver
 from netdef.targets.torch import tensors
 from tests.solver import small_run
@@ -236,6 +240,26 @@ def test_divergence_by_data_keeps_the_snapshots_before(tmp_path: Path) -> None:
         file["data"][20, 0, 0, 0] = np.nan  # row 20 is in the third batch of 7, the first of iteration 1
     assert diverged(solver).startswith("the loss is not finite at iteration 1: ")
     assert [p.name for p in (tmp_path / "out").glob("*.caffemodel")] == ["snap_iter_1.caffemodel"]
+
+
+def test_the_live_line_tells_of_a_test(solver: Path) -> None:
+    """Neither a speed before there is one, nor one that falls while a test takes its time."""
+    with Solver(solver) as running:
+        console = Console(file=io.StringIO(), force_terminal=True, width=100)
+        line = _Line(running, 20, console)
+        seen: list[tuple[type, str]] = []
+
+        def look(event: ev.Event) -> None:
+            line.note(event)
+            seen.append((type(event), str(line.numbers.render(line.tasks[0]))))
+
+        running.observers.append(look)
+        running.step(7)
+    assert {text for kind, text in seen if kind is ev.Testing} == {"testing net #0"}
+    assert next(text for kind, text in seen if kind is ev.Tested) == "lr 0.02"
+    first, later = [text for kind, text in seen if kind is ev.Displayed]
+    assert re.fullmatch(r"loss [\d.]+  lr 0\.02", first)
+    assert re.fullmatch(r"loss [\d.]+  lr 0\.02  [\d,]+ images/s", later)
 
 
 def start(*args: str | Path) -> subprocess.Popen[str]:

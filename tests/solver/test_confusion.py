@@ -95,4 +95,4 @@ def _without_accuracy() -> str:
 def _netdef(*args: str | Path) -> str:
     result = CliRunner().invoke(group, [str(arg) for arg in args], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout

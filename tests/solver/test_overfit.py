@@ -51,6 +51,21 @@ def test_the_rows_are_the_first_ones_in_a_circle(config: SolverConfig) -> None:
     assert np.array_equal(rows, expected[np.arange(24) % 11])
 
 
+def test_no_more_iterations_than_asked_for(config: SolverConfig) -> None:
+    with pytest.raises(RunError) as failure:
+        overfit(rate(config, 1e-9), 8, iterations=13)
+    assert "after 13 iterations" in failure.value.diagnostics[0].message
+
+
+def test_more_images_than_there_are(config: SolverConfig) -> None:
+    with h5py.File("train.h5") as file:
+        rows = len(file["data"])
+    with pytest.raises(NetdefError) as failure:
+        overfit(config, rows + 1)
+    assert failure.value.diagnostics[0].code == "ND0730"
+    assert f"there are {rows}, and {rows + 1} were asked for" in failure.value.diagnostics[0].message
+
+
 def test_a_rate_that_does_nothing(config: SolverConfig) -> None:
     with pytest.raises(RunError) as failure:
         overfit(rate(config, 1e-9), 8, iterations=20)
