@@ -67,6 +67,13 @@ def test_batchnorm_statistics_are_not_trained() -> None:
     assert "must be 0" in finding(INPUT + norm % "param { lr_mult: 1 }", "ND0424").message
 
 
+def test_three_params_of_batchnorm_are_those_of_old_files() -> None:
+    """Caffe sets their rates to 0 whatever they are (upgrade_proto.cpp, UpgradeNetBatchNorm)."""
+    text = INPUT + 'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" ' + "param { lr_mult: 1 } " * 3 + "}"
+    assert [param.lr_mult for param in graph(text).params.values()] == [0, 0, 0]
+    assert finding(text, "ND0424").severity.value == "warning"
+
+
 def test_gradient_begins_behind_what_is_learnt() -> None:
     net = graph(INPUT + fc("a", "x") + 'layer { name: "r" type: "ReLU" bottom: "a" top: "r" }' + fc("b", "r"))
     assert [node.propagate for node in net.nodes] == [(), (False,), (True,), (True,)]
