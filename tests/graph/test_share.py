@@ -55,6 +55,18 @@ def test_multipliers_that_differ() -> None:
     assert "`lr_mult`" in found.message
 
 
+def test_multipliers_that_a_sharer_alone_states() -> None:
+    """They count for the parameter (Caffe's net.cpp, AppendParam)."""
+    net = graph(
+        INPUT + fc("a", "x", 'param { name: "w" }') + fc("b", "x", 'param { name: "w" lr_mult: 3 decay_mult: 0 }')
+    )
+    assert [(p.shared_name, p.lr_mult, p.decay_mult) for p in net.params.values() if p.shared_name] == [("w", 3, 0)]
+    assert net.layers["a"].params[0] is net.layers["b"].params[0]
+    text = INPUT + fc("a", "x", 'param { name: "w" }')
+    text += fc("b", "x", 'param { name: "w" lr_mult: 3 }') + fc("c", "x", 'param { name: "w" lr_mult: 2 }')
+    assert "differs from its owner's" in finding(text, "ND0314").message
+
+
 def test_too_many_params() -> None:
     found = finding(INPUT + fc("a", "x", "param { } param { } param { lr_mult: 0 }"), "ND0308")
     assert found.message == 'InnerProduct "a" has 2 parameters, but 3 `param` fields'
