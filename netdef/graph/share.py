@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netdef.diagnostics import Label, error
@@ -56,7 +56,12 @@ class Sharing:
         for name, states in (("lr_mult", owner.states_lr), ("decay_mult", owner.states_decay)):
             if states and given.HasField(name) and getattr(given, name) != getattr(owner.param, name):
                 self._reject_multiplier(written, index, owner, name)
+        self.owners[param.shared_name] = _completed(owner, given)
         return owner.param
+
+    def settled(self, params: tuple[Param, ...]) -> tuple[Param, ...]:
+        """Parameters with the multipliers that the whole walk has found, a sharer behind having stated them perhaps."""
+        return tuple(self.owners[param.shared_name].param if param.shared_name else param for param in params)
 
     def _check_shapes(self, written: Written, index: int, param: Param, owner: _Owner, given: Any) -> None:
         mine, theirs = param.spec.shape, owner.param.spec.shape
@@ -85,3 +90,15 @@ class Sharing:
         labels = (Label(place, "the owner"),) if place else ()
         span = written.where.name("param", index)
         self.draft.found.append(error(code, message, span=span, labels=labels, help=help))
+
+
+def _completed(owner: _Owner, given: Any) -> _Owner:
+    """The owner with those multipliers of a sharer that none has stated before: they count, as in Caffe."""
+    lr, decay = given.HasField("lr_mult"), given.HasField("decay_mult")
+    param = owner.param
+    if lr and not owner.states_lr and not param.spec.statistic:
+        param = replace(param, lr_mult=given.lr_mult)
+    if decay and not owner.states_decay:
+        param = replace(param, decay_mult=given.decay_mult)
+    states = owner.states_lr or lr, owner.states_decay or decay
+    return _Owner(param, owner.written, owner.index, *states)

@@ -103,9 +103,7 @@ class BatchNorm(Elementwise):
         """Read `batch_norm_param`; the phase decides whose statistics are used if nothing else does."""
         param = block.sub("batch_norm_param")
         m = param.message
-        for index, spec in enumerate(block.message.param):
-            if spec.lr_mult != 0:
-                _reject_rate(block.sub("param", index), spec.lr_mult)
+        _check_rates(block)
         use_global = m.use_global_stats if param.has("use_global_stats") else block.phase == "TEST"
         return cls(use_global, m.moving_average_fraction, m.eps)
 
@@ -160,13 +158,21 @@ class BatchNorm(Elementwise):
         return 1 if bottom.rank == 1 else bottom[1]
 
 
-def _reject_rate(param: Block, rate: float) -> None:
-    param.reject(
-        "ND0424",
-        f"BatchNorm's statistics are counted, not learned: `lr_mult` must be 0, found {rate:g}",
-        "lr_mult",
-        help="write `param { lr_mult: 0 }`, or no `param` at all; a Scale layer behind it learns",
-    )
+def _check_rates(block: Block) -> None:
+    """Statistics take no rate; where all three have a `param`, Caffe sets the rates to 0 (UpgradeNetBatchNorm)."""
+    rates = [spec.lr_mult for spec in block.message.param]
+    learned = [index for index, rate in enumerate(rates) if rate]
+    for index in learned[:1] if len(rates) == _NUM_STATISTICS else learned:
+        param = block.sub("param", index)
+        told, what = "BatchNorm's statistics are counted, not learned: `lr_mult`", f"{rates[index]:g}"
+        if len(rates) == _NUM_STATISTICS:
+            param.warn("ND0424", f"{told} {what} is taken as 0", "lr_mult", help=_RATE_HELP)
+        else:
+            param.reject("ND0424", f"{told} must be 0, found {what}", "lr_mult", help=_RATE_HELP)
+
+
+_NUM_STATISTICS = 3
+_RATE_HELP = "write `param { lr_mult: 0 }`, or no `param` at all; a Scale layer behind it learns"
 
 
 @layer("MVN")

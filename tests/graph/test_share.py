@@ -55,6 +55,18 @@ def test_multipliers_that_differ() -> None:
     assert "`lr_mult`" in found.message
 
 
+def test_multipliers_that_a_sharer_alone_states() -> None:
+    """They count for the parameter (Caffe's net.cpp, AppendParam)."""
+    net = graph(
+        INPUT + fc("a", "x", 'param { name: "w" }') + fc("b", "x", 'param { name: "w" lr_mult: 3 decay_mult: 0 }')
+    )
+    assert [(p.shared_name, p.lr_mult, p.decay_mult) for p in net.params.values() if p.shared_name] == [("w", 3, 0)]
+    assert net.layers["a"].params[0] is net.layers["b"].params[0]
+    text = INPUT + fc("a", "x", 'param { name: "w" }')
+    text += fc("b", "x", 'param { name: "w" lr_mult: 3 }') + fc("c", "x", 'param { name: "w" lr_mult: 2 }')
+    assert "differs from its owner's" in finding(text, "ND0314").message
+
+
 def test_too_many_params() -> None:
     found = finding(INPUT + fc("a", "x", "param { } param { } param { lr_mult: 0 }"), "ND0308")
     assert found.message == 'InnerProduct "a" has 2 parameters, but 3 `param` fields'
@@ -65,6 +77,13 @@ def test_batchnorm_statistics_are_not_trained() -> None:
     net = graph(INPUT + norm % "param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 }")
     assert [param.lr_mult for param in net.params.values()] == [0, 0, 0]
     assert "must be 0" in finding(INPUT + norm % "param { lr_mult: 1 }", "ND0424").message
+
+
+def test_three_params_of_batchnorm_are_those_of_old_files() -> None:
+    """Caffe sets their rates to 0 whatever they are (upgrade_proto.cpp, UpgradeNetBatchNorm)."""
+    text = INPUT + 'layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" ' + "param { lr_mult: 1 } " * 3 + "}"
+    assert [param.lr_mult for param in graph(text).params.values()] == [0, 0, 0]
+    assert finding(text, "ND0424").severity.value == "warning"
 
 
 def test_gradient_begins_behind_what_is_learnt() -> None:

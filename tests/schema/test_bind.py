@@ -154,6 +154,20 @@ def test_fault(text, code, span, message, advice, mended):
         assert not check(mended).diagnostics
 
 
+@pytest.mark.parametrize(
+    ("text", "message_type", "fork"),
+    [
+        ("item { name: 'cat' label: 1 }", netdef_pb2.NetParameter, "SSD"),
+        ("plateau_winsize: 3", netdef_pb2.SolverParameter, "SSD"),
+        ("pooling3d_param { }", netdef_pb2.LayerParameter, "C3D"),
+        ("batch_norm_param { scale_bias: true }", netdef_pb2.LayerParameter, "NVCaffe"),
+    ],
+)
+def test_the_fork_of_a_field_is_named(text, message_type, fork):
+    (found,) = check(text, message_type).diagnostics
+    assert found.help[0].startswith(f"this field is of {fork}")
+
+
 def test_a_layer_within_a_layer_lacks_a_brace():
     (found,) = check("layer { layer { name: 'b' } }", netdef_pb2.NetParameter).diagnostics
     assert (found.label, found.help) == ("belongs to NetParameter, one level out", ("is a `}` missing before it?",))

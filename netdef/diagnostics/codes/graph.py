@@ -9,7 +9,7 @@ PAGES = (
         """
 `type` is none of Caffe's layer types. Types are written in CamelCase, and upper and lower case count.
 
-    type: "InnerProdukt"    # error: did you mean "InnerProduct"?
+    layer { name: "ip" type: "InnerProdukt" bottom: "x" top: "ip" }    # did you mean "InnerProduct"?
 
 Layers of a fork of Caffe (Permute, Normalize, PriorBox, ROIPooling, Upsample, …) are not part of it.
 """,
@@ -31,8 +31,8 @@ written further up, by a layer that takes part in the same phase, level and stag
 Two layers of one phase have the same top. A layer may write a blob again only in place: when it is also its bottom,
 at the same index.
 
-    layer { name: "a" type: "Sigmoid" bottom: "x" top: "y" }
-    layer { name: "b" type: "TanH"    bottom: "x" top: "y" }    # give this top another name
+    layer { name: "a" type: "Sigmoid" bottom: "x" top: "z" }
+    layer { name: "b" type: "TanH"    bottom: "x" top: "z" }    # give this top another name
 """,
     ),
     Page(
@@ -44,6 +44,11 @@ they come from.
 
 A frequent cause: Caffe's Pooling rounds up where Convolution rounds down, so two branches of a net can differ by one.
 `round_mode: FLOOR` makes Pooling round down.
+
+    layer { name: "a" type: "Pooling"     bottom: "x" top: "a" pooling_param { kernel_size: 3 stride: 2 } }
+    layer { name: "b" type: "Convolution" bottom: "x" top: "b"
+            convolution_param { num_output: 3 kernel_size: 3 stride: 2 } }
+    layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }    # of 112 rows 56 and 55 are left
 """,
     ),
     Page(
@@ -52,7 +57,7 @@ A frequent cause: Caffe's Pooling rounds up where Convolution rounds down, so tw
         """
 Each layer type takes a certain number of bottoms and tops; SoftmaxWithLoss, for one, needs predictions and labels:
 
-    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" top: "loss" }    # add bottom: "label"
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" top: "loss" }    # add bottom: "label"
 """,
     ),
     Page(
@@ -61,6 +66,8 @@ Each layer type takes a certain number of bottoms and tops; SoftmaxWithLoss, for
         """
 A top has its bottom's name, so the result would be written over the input. Element-wise layers (ReLU, Dropout, Scale,
 BatchNorm, …) can do that; a layer that still needs its input, or whose top has another shape, cannot.
+
+    layer { name: "fc" type: "InnerProduct" bottom: "x" top: "x" inner_product_param { num_output: 10 } }    # top: "fc"
 """,
     ),
     Page(
@@ -70,7 +77,10 @@ BatchNorm, …) can do that; a layer that still needs its input, or whose top ha
 Layers that name a `param` alike share it, so their shapes must be the same, or, with `share_mode: PERMISSIVE`, their
 numbers of elements.
 
-    param { name: "embedding" }    # 500x800 in one layer, 500x400 in the other
+    layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" inner_product_param { num_output: 5 }
+            param { name: "w" } }
+    layer { name: "b" type: "InnerProduct" bottom: "y" top: "b" inner_product_param { num_output: 4 }
+            param { name: "w" } }
 """,
     ),
     Page(
@@ -79,6 +89,8 @@ numbers of elements.
         """
 The first `param` belongs to a layer's first parameter (the weight), the second to its second (the bias). A
 Convolution with `bias_term: false` has one parameter, so it takes one `param` at most.
+
+    layer { name: "relu" type: "ReLU" bottom: "x" top: "x" param { lr_mult: 1 } }    # a ReLU learns nothing
 """,
     ),
     Page(
@@ -86,6 +98,8 @@ Convolution with `bias_term: false` has one parameter, so it takes one `param` a
         "wrong number of loss weights",
         """
 `loss_weight` is given for no top (a loss layer's first top then counts with 1, all others with 0) or for each top.
+
+    layer { name: "sum" type: "Reduction" bottom: "x" top: "sum" loss_weight: 1 loss_weight: 0 }    # one is enough
 """,
     ),
     Page(
@@ -93,6 +107,8 @@ Convolution with `bias_term: false` has one parameter, so it takes one `param` a
         "wrong number of `propagate_down`",
         """
 `propagate_down` is given for no bottom or for each one, in their order.
+
+    layer { name: "sum" type: "Eltwise" bottom: "x" bottom: "y" top: "sum" propagate_down: false }    # of which?
 """,
     ),
     Page(
@@ -118,6 +134,8 @@ one of the two ways alone. Today an Input layer says the same:
         """
 A layer is chosen by its `include` rules (one that holds is enough) or by its `exclude` rules (one that holds drops
 it). Both at once would leave open which one wins.
+
+    layer { name: "relu" type: "ReLU" bottom: "x" top: "x" include { phase: TRAIN } exclude { stage: "deploy" } }
 """,
     ),
     Page(
@@ -125,6 +143,11 @@ it). Both at once would leave open which one wins.
         "a shared parameter has two multipliers",
         """
 `lr_mult` and `decay_mult` belong to the parameter. Where several layers share it, state them once, or alike.
+
+    layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" inner_product_param { num_output: 2 }
+            param { name: "w" lr_mult: 1 } }
+    layer { name: "b" type: "InnerProduct" bottom: "y" top: "b" inner_product_param { num_output: 2 }
+            param { name: "w" lr_mult: 2 } }
 """,
     ),
     Page(
@@ -133,6 +156,9 @@ it). Both at once would leave open which one wins.
         """
 Caffe accepts it, but loads weights by layer name: the first of the two gets them. Give each layer its own name,
 unless only one of them has parameters.
+
+    layer { name: "act" type: "ReLU" bottom: "x" top: "x" }
+    layer { name: "act" type: "TanH" bottom: "y" top: "y" }    # name: "act2"
 """,
     ),
     Page(

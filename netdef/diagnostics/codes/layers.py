@@ -231,7 +231,8 @@ as many; so must it for a factor that comes as the second bottom.
         """
 The three blobs of BatchNorm (mean, variance, and how much they hold) are counted in each forward. A gradient has no
 say in them, so their `lr_mult` must be 0, which it is when there is no `param` at all. Mind that `param {}` alone
-means a rate of 1. The factors that are learned belong to a Scale layer behind.
+means a rate of 1. With a `param` for each of the three, as old files have, any rate is taken as 0, as in Caffe, which
+is only warned about. The factors that are learned belong to a Scale layer behind.
 
     layer { type: "BatchNorm" bottom: "x" top: "x" param { lr_mult: 1 } }
     layer { type: "Scale" bottom: "x" top: "x" scale_param { bias_term: true } }
