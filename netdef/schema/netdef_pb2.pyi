@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 e82b03e5869b8fb1b831c068be13bb2c4fd0e661f3ad89d7954f756ed91504e4
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 13488357f1dc3a545220cc32242192b956ee758a83ca3392e3a96a50a24650be
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

@@ -21,6 +21,7 @@ from netdef.solver.feed import Feed
 from netdef.solver.memory import out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.randomness import Randomness
+from netdef.solver.scaling import Scale
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
 from netdef.targets.torch import build_module, lend, tensors
@@ -51,6 +52,12 @@ class RunningNet:
         with self.style.autocast():
             outputs, loss = self._call(**self.batch)
         return outputs, loss
+
+    def learn(self, scale: Scale) -> tuple[dict[str, Tensor], Tensor]:
+        """Outputs and loss of the next batch, whose gradients are summed into the parameters."""
+        outputs, loss = self.forward()
+        scale.backward(loss)
+        return outputs, loss.detach()
 
     def close(self) -> None:
         """Stop reading data ahead, let files go."""
