@@ -293,6 +293,11 @@ class DummyData(Source):
     shapes: tuple[Shape, ...]
     fillers: tuple[Filler, ...]
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether every forward gives the same."""
+        return all(filler.type == "constant" for filler in self.fillers)
+
     @classmethod
     def decode(cls, block: Block) -> Self:
         """Read `dummy_data_param`: shapes (or num, channels, height, width), and no, one or each top's filler."""

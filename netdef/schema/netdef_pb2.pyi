@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 bddef3cebf7f0ba80a4dc0171ea1cd97be171eb903e0d661eb6397cbd239b2f9
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 6408e66f47b16b4d0afb57679c8e2040c272fb95854f9877f8a178ebed48b179
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

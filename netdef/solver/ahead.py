@@ -107,3 +107,32 @@ class Ahead:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+
+class Standing:
+    """A source whose batches are all the same: sent once, they stay there. No layer writes over what it reads."""
+
+    def __init__(self, source: BatchSource, finish: Callable[[Top], Tensor]) -> None:
+        self._source, self._finish = source, finish
+        self._handed = source.state()["batch"]
+        self._tensors: list[Tensor] | None = None
+
+    def next(self) -> list[Tensor]:
+        """The batch, one tensor for each top."""
+        if self._tensors is None:
+            self._tensors = [self._finish(top) for top in self._source.next_raw()]
+        self._handed += 1
+        return self._tensors
+
+    def state(self) -> State:
+        """Where the source stands after the last batch handed out."""
+        return {**self._source.state(), "batch": self._handed}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Go on exactly where `state` was taken."""
+        self._source.restore(state)
+        self._handed = self._source.state()["batch"]
+
+    def close(self) -> None:
+        """Let files go."""
+        self._source.close()

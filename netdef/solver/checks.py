@@ -175,12 +175,25 @@ def check_speed(block: Block) -> None:
     if block.enum("parallel") == "FSDP" and m.compile:
         help = "remove one; `activation_checkpoint: true` goes with `parallel: FSDP`"
         block.reject("ND0713", "`parallel: FSDP` and `compile` exclude each other", "compile", help=help)
-    if m.cuda_graphs and not m.compile:
-        help = "add `compile: true`, which records them"
-        block.reject("ND0713", "`cuda_graphs` is not available without `compile`", "cuda_graphs", help=help)
+    if m.cuda_graphs:
+        _recorded(block)
     if m.activation_checkpoint and m.compile:
         help = "remove one: a compiled net decides by itself what it computes again"
         block.reject("ND0713", "`activation_checkpoint` and `compile` exclude each other", "compile", help=help)
+
+
+def _recorded(block: Block) -> None:
+    """What `cuda_graphs` does not go with."""
+    m = block.message
+    if m.activation_checkpoint:
+        help = "remove one: a recording keeps its memory in any case"
+        block.reject("ND0713", "`activation_checkpoint` and `cuda_graphs` exclude each other", "cuda_graphs", help=help)
+    if block.enum("parallel") == "FSDP":
+        message = "`parallel: FSDP` and `cuda_graphs` exclude each other"
+        block.reject("ND0713", message, "cuda_graphs", help="remove one")
+    if block.enum("precision") == "FP16" and not m.compile:
+        help = "use `precision: BF16`, or add `compile: true`"
+        block.reject("ND0713", "`cuda_graphs` without `compile` has no scaled loss", "cuda_graphs", help=help)
 
 
 SUBJECTS = (

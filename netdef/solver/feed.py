@@ -17,11 +17,12 @@ from netdef.data.source import BatchSource, State, open_source
 from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Node
 from netdef.layers import Layer
+from netdef.layers.data import DummyData
 from netdef.layers.loss import SoftmaxWithLoss
-from netdef.solver.ahead import Ahead, CopyStream
+from netdef.solver.ahead import Ahead, CopyStream, Standing
 from netdef.targets.torch import layout
 
-Source = BatchSource | Loader | Ahead
+Source = BatchSource | Loader | Ahead | Standing
 
 
 class Feed:
@@ -50,7 +51,7 @@ class Feed:
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
                 source = _open(graph, node, node.layer, base_dir, seed, shard, turns)
-                taking = self._begin(node.id, source)
+                taking = self._begin(node, source)
                 self._tops.append((taking, [arguments[blob.id] for blob in node.tops]))
 
     def next(self) -> dict[str, Tensor]:
@@ -72,14 +73,19 @@ class Feed:
         for source in self.sources.values():
             source.close()
 
-    def _begin(self, name: str, source: BatchSource | Loader) -> Callable[[], list[Tensor]]:
+    def _begin(self, node: Node, source: BatchSource | Loader) -> Callable[[], list[Tensor]]:
         """What takes the next batch of a source; on a GPU it is there already, unless a program hands it over."""
         if self.device.type == "cuda" and source.readable_ahead:
-            ahead = Ahead(source, CopyStream(self.device, self._send))
-            self.sources[name] = ahead
+            ahead = self._ahead(node, source)
+            self.sources[node.id] = ahead
             return ahead.next
-        self.sources[name] = source
+        self.sources[node.id] = source
         return lambda: [self._send(top) for top in source.next_raw()]
+
+    def _ahead(self, node: Node, source: BatchSource | Loader) -> Ahead | Standing:
+        if isinstance(source, BatchSource) and isinstance(node.layer, DummyData) and node.layer.is_constant:
+            return Standing(source, self._send)
+        return Ahead(source, CopyStream(self.device, self._send))
 
     def _send(self, top: Top) -> Tensor:
         tensor = finish(top, self.device, pin=self.device.type == "cuda")

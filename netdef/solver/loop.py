@@ -298,9 +298,8 @@ class Solver:
         run, losses = self.run, []
         for left in reversed(range(self.config.iter_size)):
             with run.train.exchanging(last=not left):
-                self._outputs, loss = run.train.forward()
-                run.scale.backward(loss)
-            losses.append(loss.detach())
+                self._outputs, loss = run.train.learn(run.scale)
+            losses.append(loss)
         return self.team.mean(losses[0] if len(losses) == 1 else torch.stack(losses).mean())
 
     def _answer(self) -> None:

@@ -18,6 +18,7 @@ from netdef.solver.config import SolverConfig
 from netdef.solver.feed import Feed
 from netdef.solver.nets import batch_size
 from netdef.solver.randomness import Randomness
+from netdef.solver.recorded import build_recorded
 from netdef.solver.running import RunningNet, build_net, feed_of, prepared
 from netdef.solver.shares import Term, label_blobs, output_terms, terms, total
 from netdef.solver.style import Style
@@ -76,8 +77,10 @@ def build_train(graph: Graph, config: SolverConfig, style: Style, random: Random
     """The training net, in one process or as one of several.
 
     Raises:
-        NetdefError: ND0721, a batch of it cannot be shared out.
+        NetdefError: ND0721, a batch of it cannot be shared out; ND0713, it cannot be recorded.
     """
+    if style.recorded:
+        return build_recorded(graph, config, style, random)
     if random.team.world > 1:
         return _build_part(graph, config, style, random)
     return build_net(graph, config.train, config, style, random)

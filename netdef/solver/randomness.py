@@ -33,20 +33,20 @@ class Randomness:
     def active(self) -> Iterator[None]:
         """Draw from this run's state inside the block, which may be entered again within itself."""
         self._depth += 1
-        outside = _states(self.device) if self._depth == 1 else None
+        outside = states(self.device) if self._depth == 1 else None
         if outside:
-            _set(self._state, self.device)
+            set_states(self._state, self.device)
         try:
             yield
         finally:
             self._depth -= 1
             if outside:
-                self._state = _states(self.device)
-                _set(outside, self.device)
+                self._state = states(self.device)
+                set_states(outside, self.device)
 
     def arrays(self) -> dict[str, NDArray[np.uint8]]:
         """The state of every process, to be saved; inside an `active` block it is that of now."""
-        state = _states(self.device) if self._depth else self._state
+        state = states(self.device) if self._depth else self._state
         gathered = {name: self.team.gather(tensor) for name, tensor in state.items()}
         return {_name(name, rank): one.numpy() for name, all in gathered.items() for rank, one in enumerate(all)}
 
@@ -56,7 +56,7 @@ class Randomness:
         known = {name: torch.from_numpy(np.array(array)) for name, array in stored.items() if array is not None}
         self._state = {**self._state, **known}
         if self._depth:
-            _set(self._state, self.device)
+            set_states(self._state, self.device)
 
 
 _FAR = 1_000_003
@@ -76,14 +76,16 @@ def _seeded(seed: int, device: torch.device) -> dict[str, Tensor]:
     return state
 
 
-def _states(device: torch.device) -> dict[str, Tensor]:
+def states(device: torch.device) -> dict[str, Tensor]:
+    """The state of torch's own generators: the processor's, and the device's."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
-def _set(state: dict[str, Tensor], device: torch.device) -> None:
+def set_states(state: dict[str, Tensor], device: torch.device) -> None:
+    """Let torch's own generators go on from a state."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)

@@ -23,6 +23,7 @@ from netdef.solver.memory import check_room, failing, out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.other_sizes import OtherSizes
 from netdef.solver.randomness import Randomness
+from netdef.solver.scaling import Scale
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
 from netdef.targets.torch import build_module, lend, tensors
@@ -60,6 +61,12 @@ class RunningNet:
     def graph_of_batch(self) -> Graph:
         """The net with the sizes of the last batch."""
         return self._others.graph(self.batch)
+
+    def learn(self, scale: Scale) -> tuple[dict[str, Tensor], Tensor]:
+        """Outputs and loss of the next batch, whose gradients are summed into the parameters."""
+        outputs, loss = self.forward()
+        scale.backward(loss)
+        return outputs, loss.detach()
 
     def close(self) -> None:
         """Stop reading data ahead, let files go."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -59,8 +60,14 @@ class Term:
         valid = torch.ones_like(target, dtype=torch.bool) if self.ignore is None else target != self.ignore
         if not self.class_weight:
             return valid.sum().double()
-        weights = torch.tensor(self.class_weight, dtype=torch.float64, device=target.device)
+        weights = _on_device(self.class_weight, target.device)
         return torch.where(valid, weights[torch.where(valid, target, 0)], 0.0).sum()
+
+
+@cache
+def _on_device(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """Sent once: a GPU would be waited for each time."""
+    return torch.tensor(numbers, dtype=torch.float64, device=device)
 
 
 def terms(own: Graph, whole: Graph) -> tuple[Term, ...]:

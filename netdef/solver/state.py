@@ -159,9 +159,12 @@ def _carry_on(run: Run, arrays: Mapping[str, NDArray[Any]]) -> None:
         for name, buffer in list(net.module.named_buffers()):
             stored = arrays.get(f"net{number}.{name}")
             if stored is not None:
-                owner, _, leaf = name.rpartition(".")
-                value = torch.from_numpy(np.array(stored)).to(buffer.device)
-                setattr(net.module.get_submodule(owner), leaf, value)
+                value = torch.from_numpy(np.array(stored))
+                if value.shape == buffer.shape:
+                    buffer.copy_(value)  # in its place, which a recording may read
+                else:
+                    owner, _, leaf = name.rpartition(".")
+                    setattr(net.module.get_submodule(owner), leaf, value.to(buffer.device))
 
 
 Extra = tuple[dict[str, Any], Mapping[str, Any]]

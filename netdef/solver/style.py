@@ -40,6 +40,11 @@ class Style:
             config.parallel == "FSDP" and team.world > 1,
         )
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the way forward and back is recorded as it is; a compiled net does so by itself."""
+        return self.cuda_graphs and not self.compile and self.device.type == "cuda"
+
     def autocast(self) -> AbstractContextManager[Any]:
         """What a forward pass runs inside."""
         short = _SHORT.get(self.precision)

@@ -15,7 +15,9 @@ from netdef.data.device import finish
 from netdef.data.loader import Loader
 from netdef.data.source import open_source
 from netdef.diagnostics import NetdefError
-from netdef.solver.ahead import Ahead, CopyStream
+from netdef.ir import Filler, Shape
+from netdef.layers.data import DummyData
+from netdef.solver.ahead import Ahead, CopyStream, Standing
 from tests.data.build import data_layer, make_lmdb, numbered
 
 
@@ -74,6 +76,23 @@ def test_an_error_comes_with_its_batch_each_time(tmp_path: Path) -> None:
             ahead.next()
     assert ahead.state()["batch"] == 2
     ahead.close()
+
+
+def test_a_constant_is_sent_once() -> None:
+    constant = Filler("constant", 0.5)
+    layer = DummyData((Shape.of(2, 3),), (constant,))
+    assert layer.is_constant
+    sent: list[Top] = []
+    standing = Standing(open_source(layer, phase="TRAIN"), lambda top: sent.append(top) or finish(top))
+    for number in range(3):
+        assert standing.state()["batch"] == number
+        (tensor,) = standing.next()
+        assert torch.equal(tensor, torch.full((2, 3), 0.5))
+    assert len(sent) == 1
+    standing.restore({"batch": 7, "seed": 1})
+    standing.next()
+    assert standing.state() == {"batch": 8, "seed": 1}
+    standing.close()
 
 
 @pytest.mark.gpu

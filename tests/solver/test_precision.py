@@ -112,7 +112,12 @@ def test_the_best_cuts_need_the_least() -> None:
     ("field", "found"),
     [
         ("parallel: FSDP compile: true", "`parallel: FSDP` and `compile` exclude each other"),
-        ("cuda_graphs: true", "`cuda_graphs` is not available without `compile`"),
+        ("parallel: FSDP cuda_graphs: true", "`parallel: FSDP` and `cuda_graphs` exclude each other"),
+        ("precision: FP16 cuda_graphs: true", "`cuda_graphs` without `compile` has no scaled loss"),
+        (
+            "activation_checkpoint: true cuda_graphs: true",
+            "`activation_checkpoint` and `cuda_graphs` exclude each other",
+        ),
         ("activation_checkpoint: true compile: true", "`activation_checkpoint` and `compile` exclude each other"),
     ],
 )

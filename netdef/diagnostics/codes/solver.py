@@ -171,7 +171,8 @@ Often the wrong file is named: a `deploy.prototxt` begins with `Input` and has n
 the hardware multiplies in bfloat16.
 
 Some ways of computing exclude each other: `activation_checkpoint` and `parallel: FSDP` decide what a device keeps while
-it computes, and so does `compile`.""",
+it computes, and so does `compile`. `cuda_graphs` replays what a GPU has recorded: layers that run on the processor, or
+whose sizes depend on values, cannot be recorded.""",
     ),
     Page(
         "ND0717",
