@@ -396,6 +396,14 @@ def test_many_tensors(tmp_path):
     assert [layer.name for layer in read_weights(path).layers] == [str(i) for i in range(30_000)]
 
 
+def test_a_header_that_would_take_gigabytes(tmp_path):
+    path, size = tmp_path / "w.safetensors", 20 << 20
+    with path.open("wb") as stream:
+        stream.write(size.to_bytes(8, "little") + b"{")
+        stream.truncate(8 + size)
+    assert refused(path)[0] == "ND0608"
+
+
 HEADER = '{"l.w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
 
 
