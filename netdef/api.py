@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import torch
 from torch import fx
 
 from netdef.data.probe import prober
-from netdef.diagnostics import NetdefError
+from netdef.diagnostics import Diagnostic, NetdefError, Severity
 from netdef.graph import Options, load
 from netdef.ir import Graph, Phase, Shape
 from netdef.layers.python import allowing
@@ -75,7 +76,8 @@ def build(
     """Build the torch module of a graph, with weights from files (matched by layer name) over those of the fillers.
 
     The module takes one keyword argument for each of the net's inputs and returns a dict of its outputs. `seed` makes
-    the fillers repeatable. With `strict` net and files must have the same layers.
+    the fillers repeatable. With `strict` net and files must have the same layers. What is dubious about the weights is
+    logged by the logger "netdef".
 
     Raises:
         NetdefError: there is no such device, a layer cannot be built, or weights do not fit.
@@ -84,6 +86,7 @@ def build(
     files = [read_weights(file) for file in _files(weights)]
     report = match(net_layers(net), files, strict=strict, shared=shared_blobs(net))
     load_arrays(module, net, report.arrays)
+    _log(report.warnings)
     return module
 
 
@@ -129,7 +132,13 @@ def eject(net: Graph, path: PathLike, weights: PathLike | Sequence[PathLike] = (
     """
     from netdef.deploy.eject import eject as write  # brings onnx's runtime, which training has no use for
 
-    write(net, path, _files(weights), strict=strict)
+    _log(write(net, path, _files(weights), strict=strict).warnings)
+
+
+def _log(found: Iterable[Diagnostic]) -> None:
+    for told in found:
+        level = logging.WARNING if told.severity is Severity.WARNING else logging.INFO
+        logging.getLogger("netdef").log(level, "%s: %s", told.code, told.message)
 
 
 def _files(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:

@@ -22,7 +22,8 @@ from netdef.weights.faults import Damaged, PathLike, blob_place, inside, reporte
 from netdef.weights.model import LayerWeights, Weights, is_index
 from netdef.weights.narrow import Floats, to_float32
 
-_MAX_NODES = 100_000
+# A ResNet-1001 has some 9,000 groups and datasets; hard links can make a small file look as large as they like.
+_MAX_NODES = 30_000
 _MAX_DEPTH = 16
 # What all datasets together may take. Caffe compresses nothing, and trained weights hardly shrink.
 _FREE_BYTES, _MAX_GROWTH = 64 << 20, 32
@@ -43,17 +44,20 @@ class Reader:
     def open(self, group: h5py.Group, name: str, depth: int = 0) -> Any:
         """The group or dataset `name` in `group`, by hard and soft links of this file alone."""
         self._nodes_left -= 1
-        if depth > _MAX_DEPTH or self._nodes_left < 0:
-            raise Damaged(f'links without end at "{group.name}/{name}"', code="ND0608")
+        if self._nodes_left < 0:
+            raise Damaged(f"more than {_MAX_NODES:,} groups and datasets", code="ND0608")
+        place = f"{group.name.rstrip('/')}/{name}"
+        if depth > _MAX_DEPTH:
+            raise Damaged(f'links without end at "{place}"', code="ND0608")
         link = group.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            raise Damaged(f'"{group.name}/{name}" links to another file, "{link.filename}"', code="ND0605")
+            raise Damaged(f'"{place}" links to another file, "{link.filename}"', code="ND0605")
         if not isinstance(link, h5py.SoftLink):
             return group[name]
         found: Any = self.root if link.path.startswith("/") else group
         for part in filter(None, link.path.split("/")):
             if not isinstance(found, h5py.Group):
-                raise Damaged(f'"{group.name}/{name}" links to nowhere, "{link.path}"', code="ND0605")
+                raise Damaged(f'"{place}" links to nowhere, "{link.path}"', code="ND0605")
             found = self.open(found, part, depth + 1)
         return found
 
@@ -79,10 +83,16 @@ class Reader:
         return np.frombuffer(self._data, "<f4", count, start).reshape(dataset.shape)
 
     def _copy(self, dataset: h5py.Dataset) -> Floats:
-        self._bytes_left -= prod(dataset.shape) * max(4, dataset.dtype.itemsize)
-        if self._bytes_left < 0:
-            message = f"the shape {dataset.shape} is out of proportion to the file's size"
+        # Of compressed chunks the library unpacks whole ones, and a chunk may be far larger than its dataset.
+        chunk = prod(dataset.chunks or ()) * dataset.dtype.itemsize
+        size = prod(dataset.shape) * max(4, dataset.dtype.itemsize)
+        self._bytes_left -= size
+        if min(self._bytes_left, self._bytes_left + size - chunk) < 0:
+            chunks = f" in chunks {shape_text(dataset.chunks)}" if dataset.chunks else ""
+            message = f"the shape {shape_text(dataset.shape)}{chunks} is out of proportion to the file's size"
             raise Damaged(message, code="ND0608")
+        if _is_unwritten(dataset):
+            raise Damaged("its numbers, or a part of them, were never written", code="ND0605")
         return to_float32(np.asarray(dataset[()]))
 
 
@@ -105,7 +115,7 @@ def read(path: str, data: mmap) -> Weights:
         top = reader.open(reader.root, "data")
         if not isinstance(top, h5py.Group):
             raise Damaged("/data is not a group", code="ND0605")
-        layers = tuple(_layers(reader, top, "", (h5py.h5o.get_info(top.id).addr,)))
+        layers = tuple(_layers(reader, top, "", {h5py.h5o.get_info(top.id).addr}))
     return Weights(path, "hdf5", layers)
 
 
@@ -137,8 +147,11 @@ def _write_group(root: h5py.File, name: str, blobs: Mapping[str, Floats]) -> Non
         group.create_dataset(index, data=np.asarray(data, "<f4"))
 
 
-def _layers(reader: Reader, group: h5py.Group, name: str, above: tuple[int, ...]) -> Iterator[LayerWeights]:
-    """The layer of `group`, and those in groups below it: a layer's name may hold slashes."""
+def _layers(reader: Reader, group: h5py.Group, name: str, seen: set[int], depth: int = 0) -> Iterator[LayerWeights]:
+    """The layer of `group`, and those in groups below it: a layer's name may hold slashes.
+
+    Each group has one name: with links to the same ones a small file would be as large as it likes.
+    """
     found = {key: reader.open(group, key) for key in group}
     groups = {key: node for key, node in found.items() if isinstance(node, h5py.Group)}
     blobs = {key: found[key] for key in numbered(group) if isinstance(found[key], h5py.Dataset)}
@@ -146,9 +159,12 @@ def _layers(reader: Reader, group: h5py.Group, name: str, above: tuple[int, ...]
         yield _layer(reader, name, blobs)
     for key, node in groups.items():
         address = h5py.h5o.get_info(node.id).addr
-        if address in above or len(above) > _MAX_DEPTH:
-            raise Damaged(f'the group "{node.name}" lies in itself', code="ND0608")
-        yield from _layers(reader, node, f"{name}/{key}" if name else key, (*above, address))
+        if address in seen:
+            raise Damaged(f'the group "{node.name}" has another name already', code="ND0608")
+        if depth > _MAX_DEPTH:
+            raise Damaged(f'the group "{node.name}" lies too deep', code="ND0608")
+        seen.add(address)
+        yield from _layers(reader, node, f"{name}/{key}" if name else key, seen, depth + 1)
 
 
 def _layer(reader: Reader, name: str, blobs: Mapping[str, h5py.Dataset]) -> LayerWeights:
@@ -164,6 +180,16 @@ def _check(dataset: h5py.Dataset) -> None:
         raise Damaged("its numbers are in another file", code="ND0605")
     if dataset.shape is None or len(dataset.shape) > MAX_AXES or dataset.dtype.kind not in "fiu":
         raise Damaged(f"a dataset of {dataset.dtype} and shape {dataset.shape} is no blob", code="ND0605")
+
+
+def _is_unwritten(dataset: h5py.Dataset) -> bool:
+    """Whether numbers were never stored: the library would make zeros of them."""
+    if not dataset.size:
+        return False
+    if dataset.chunks is None:
+        return bool(dataset.id.get_storage_size() == 0)
+    pairs = zip(dataset.shape, dataset.chunks, strict=True)
+    return bool(dataset.id.get_num_chunks() < prod(-(-size // step) for size, step in pairs))
 
 
 def _is_plain(dataset: h5py.Dataset) -> bool:

@@ -47,7 +47,8 @@ def read(path: str, content: tensors.Tensors) -> Weights:
             if key not in content.arrays:
                 raise Damaged(f'the metadata name "{key}", and no such tensor is there', code="ND0606")
             layers[name][param] = _floats(key, content.arrays[key])
-    for key in sorted(content.arrays.keys() - _listed(layers), key=list(content.arrays).index):
+    listed = _listed(layers)
+    for key in (key for key in content.arrays if key not in listed):
         layer, _, param = key.rpartition(".")
         layers.setdefault(layer, {})[param] = _floats(key, content.arrays[key])
     found = (_layer(name, types.get(name), params) for name, params in layers.items())

@@ -16,6 +16,7 @@ from netdef.weights.caffemodel import four_axes
 from netdef.weights.faults import blob_place
 from netdef.weights.model import LayerWeights, Weights, is_index
 from netdef.weights.narrow import Floats
+from netdef.weights.stats import num_not_finite
 
 Shape = tuple[int, ...]
 NetLayer = tuple[str, Sequence[tuple[str, Shape]]]
@@ -164,7 +165,7 @@ def _report(
     matched = tuple(name for name in names if name in got)
     skipped = tuple(dict.fromkeys(name for file in files for name in file if name not in in_net))
     left = tuple(name for name in names if name not in got)
-    told = (*_warnings(files, matched, names), *_account(files, matched, skipped, left))
+    told = (*_warnings(files, matched, names), *_not_finite(files, arrays), *_account(files, matched, skipped, left))
     return MatchReport(arrays, matched, skipped, left, told)
 
 
@@ -191,6 +192,14 @@ def _warnings(files: Sequence[Weights], matched: Collection[str], names: Collect
     if names and files and not matched:
         paths = ", ".join(file.path for file in files)
         yield warning("ND0613", f"{paths}: not one layer of the net has weights there")
+
+
+def _not_finite(files: Sequence[Weights], arrays: Mapping[tuple[str, int], Floats]) -> Iterator[Diagnostic]:
+    paths = ", ".join(file.path for file in files)
+    for (name, index), data in arrays.items():
+        if count := num_not_finite(data):
+            message = f"{count:,} of {data.size:,} numbers are NaN or infinite"
+            yield warning("ND0620", f"{paths}: {blob_place(name, index)}: {message}")
 
 
 def _strictly(report: MatchReport, files: Sequence[Weights]) -> Iterator[Diagnostic]:

@@ -51,6 +51,13 @@ def stats(data: Floats) -> Stats:
     return Stats(mean, sqrt(max(0.0, squares / count - mean * mean)), least, greatest, num_nan, num_inf)
 
 
+def num_not_finite(data: Floats) -> int:
+    """How many numbers are NaN or infinite."""
+    flat = data.reshape(-1)
+    pieces = (flat[start : start + _PIECE] for start in range(0, flat.size, _PIECE))
+    return sum(piece.size - int(np.count_nonzero(np.isfinite(piece))) for piece in pieces)
+
+
 def distance(a: Floats, b: Floats) -> Distance:
     """How far two arrays of one shape are apart."""
     absolute = relative = 0.0

@@ -23,6 +23,8 @@ from netdef.weights.blob import MAX_AXES, raw
 from netdef.weights.faults import Damaged, PathLike, inside, reported
 
 _HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
+# What is read: Python's objects take some thirty times the bytes of their JSON. 100,000 tensors have a header of 8 MB.
+_LONGEST_READ = 16 << 20
 _METADATA = "__metadata__"
 _DTYPES = {
     "BOOL": "?",
@@ -56,7 +58,7 @@ def looks_like(data: bytes | mmap) -> bool:
 
 
 def metadata(data: bytes | mmap) -> dict[str, str]:
-    """The metadata alone. Raises Damaged (ND0606) for a broken header."""
+    """The metadata alone. Raises Damaged (ND0606, ND0608) for a broken header."""
     return _header(data)[1]
 
 
@@ -108,6 +110,8 @@ def _header(data: bytes | mmap) -> tuple[dict[str, _Entry], dict[str, str]]:
     size = _header_size(data)
     if size > len(data) - 8:
         raise _lie(f"a header of {size:,} bytes is promised and {len(data) - 8:,} are left", 0)
+    if size > _LONGEST_READ:
+        raise Damaged(f"a header of {size:,} bytes, and at most {_LONGEST_READ:,} are read", offset=0, code="ND0608")
     try:
         header = json.loads(data[8 : 8 + size].decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as fault:

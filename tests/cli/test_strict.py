@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+import netdef
 from netdef.cli import main
 from netdef.cli.main import COMMANDS, RUNS_NETS, group
 from tests.golden_cases import GOLDEN
@@ -74,6 +75,19 @@ def test_a_layer_on_one_side_alone_is_refused(
 def test_without_files_strict_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "export", "net.prototxt", "--strict", "-o", "m.onnx") == 1
     assert 'error[ND0612]: no weights are given for "conv1"' in capsys.readouterr().err
+
+
+def test_the_library_logs_what_is_dubious(caplog: pytest.LogCaptureFixture) -> None:
+    net = netdef.load_net("net.prototxt")
+    with caplog.at_level("INFO", "netdef"):
+        netdef.build(net, WEIGHTS)
+    assert [(r.levelname, r.message[:6]) for r in caplog.records] == [("INFO", "ND0619")]
+    Path("net.prototxt").write_text(LENET.read_text().replace('name: "', 'name: "my_'))
+    netdef.build(netdef.load_net("net.prototxt"), WEIGHTS)
+    assert ("WARNING", "ND0613") in [(r.levelname, r.message[:6]) for r in caplog.records]
+    for call in (netdef.build, lambda net, w, **k: netdef.eject(net, "m.py", w, **k)):
+        with pytest.raises(netdef.NetdefError, match="ND0612"):
+            call(net, WEIGHTS, strict=True)
 
 
 def test_an_onnx_file_has_nothing_to_be_strict_about(

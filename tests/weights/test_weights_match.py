@@ -175,6 +175,15 @@ def test_dubious_things_are_warned_of():
     assert [d.code for d in match(net(b={"w": (1,)}), twice).warnings] == ["ND0614", "ND0613"]
 
 
+def test_numbers_that_are_none_are_warned_of():
+    data = array(2, 3)
+    data[0, 1], data[1] = np.nan, np.inf
+    weights = file(LayerWeights("a", "", (array(3), data)))
+    (told,) = match(net(a={"w": (3,), "b": (2, 3)}), weights).warnings
+    assert (told.code, told.severity.value) == ("ND0620", "warning")
+    assert 'layer "a", blob 1: 4 of 6 numbers are NaN or infinite' in told.message
+
+
 def test_repeated_name_in_the_net_goes_to_the_first():
     weights = file(LayerWeights("a", "", (array(2),)))
     wanted = [("a", [("w", (2,))]), ("a", [("w", (3,))])]

@@ -287,6 +287,32 @@ def dangling(root):
     root["data/l/0"] = h5py.SoftLink("/data/nothing")
 
 
+def large_chunk(root):
+    """Ten numbers, for which the library would unpack 2 GiB."""
+    more = {"maxshape": (None,), "chunks": (1 << 29,), "compression": "gzip"}
+    root.create_dataset("data/l/0", (10,), np.float32, **more)
+
+
+def fan(root):
+    """Twelve groups, each eight times in the one above: a small file with 8^12 names."""
+    below = root.create_group("below")
+    below["0"] = np.ones(2, np.float32)
+    for level in range(12):
+        group = root.create_group(f"data/{level}" if level == 11 else f"level{level}")
+        for branch in range(8):
+            group[f"branch{branch}"] = below
+        below = group
+
+
+def unwritten(root):
+    root.create_dataset("data/l/0", (10,), np.float32)
+
+
+def partly_written(root):
+    chunked = root.create_dataset("data/l/0", (10, 4), np.float32, chunks=(5, 4))
+    chunked[:5] = 1
+
+
 def text(root):
     root["data/l/0"] = "text"
 
@@ -300,6 +326,10 @@ def text(root):
         (external_storage, "ND0605"),
         (virtual, "ND0605"),
         (bomb, "ND0608"),
+        (large_chunk, "ND0608"),
+        (fan, "ND0608"),
+        (unwritten, "ND0605"),
+        (partly_written, "ND0605"),
         (circle, "ND0608"),
         (soft_circle, "ND0608"),
         (dangling, "ND0603"),
@@ -312,6 +342,17 @@ def test_hostile_hdf5(tmp_path, make, code):
         root.create_group("data/first")
         make(root)
     assert refused(path)[0] == code
+
+
+def test_compressed_hdf5(tmp_path):
+    path = tmp_path / "w.h5"
+    values = np.arange(70, dtype=np.float32).reshape(10, 7)
+    with h5py.File(path, "w") as root:
+        root.create_dataset("data/l/0", data=values, chunks=(4, 7), compression="gzip", shuffle=True)
+        root.create_dataset("data/l/1", data=np.zeros(0, np.float32), chunks=(4,), maxshape=(None,))
+    found = read_weights(path)["l"]
+    np.testing.assert_array_equal(found[0], values)
+    assert found[1].shape == (0,)
 
 
 def test_hdf5_shape_that_lies(tmp_path):
@@ -345,6 +386,22 @@ def test_other_numbers_become_float32_or_an_error(tmp_path, values, fits):
         assert np.array_equal(read_weights(path)["l"][0], values.astype(np.float32), equal_nan=True)
     else:
         assert refused(path)[0] == "ND0609"
+
+
+def test_many_tensors(tmp_path):
+    """30,000 empty ones, in their order: minutes where each is looked up in a list."""
+    header = ",".join(f'"{i}.w":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(30_000))
+    path = tmp_path / "w.safetensors"
+    path.write_bytes((len(header) + 2).to_bytes(8, "little") + b"{" + header.encode() + b"}")
+    assert [layer.name for layer in read_weights(path).layers] == [str(i) for i in range(30_000)]
+
+
+def test_a_header_that_would_take_gigabytes(tmp_path):
+    path, size = tmp_path / "w.safetensors", 20 << 20
+    with path.open("wb") as stream:
+        stream.write(size.to_bytes(8, "little") + b"{")
+        stream.truncate(8 + size)
+    assert refused(path)[0] == "ND0608"
 
 
 HEADER = '{"l.w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'

@@ -195,4 +195,12 @@ layer of the net that no file has keeps what its filler gave it. For fine-tuning
 last layer has a new name. Where they are not meant, a name differs: compare `netdef weights show` with
 `netdef summary`. With `--strict` both are errors.""",
     ),
+    Page(
+        "ND0620",
+        "weights that are NaN or infinite",
+        """\
+One such number makes all that is computed from it NaN: predictions mean nothing, and training goes on from nowhere.
+They come from a training that diverged before its snapshot, or from a damaged file. `netdef weights show FILE` counts
+them for each blob; go back to an earlier snapshot.""",
+    ),
 )
