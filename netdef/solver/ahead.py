@@ -66,6 +66,11 @@ class Ahead:
         self._pool: ThreadPoolExecutor | None = None
         self._begin()
 
+    @property
+    def epoch_size(self) -> int:
+        """Rows in one round over the data."""
+        return self._source.epoch_size
+
     def next(self) -> list[Tensor]:
         """The next batch, one tensor for each top."""
         self._send_ahead()
@@ -116,6 +121,11 @@ class Standing:
         self._source, self._finish = source, finish
         self._handed = source.state()["batch"]
         self._tensors: list[Tensor] | None = None
+
+    @property
+    def epoch_size(self) -> int:
+        """Rows in one round over the data."""
+        return self._source.epoch_size
 
     def next(self) -> list[Tensor]:
         """The batch, one tensor for each top."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from netdef.diagnostics import NetdefError, error
-from netdef.ir import Graph
+from netdef.ir import Graph, Shape
 from netdef.solver.config import SolverConfig
 from netdef.solver.feed import Feed
 from netdef.solver.randomness import Randomness, set_states, states
@@ -87,6 +87,7 @@ class RecordedNet(RunningNet):
         self.batch = self.feed.next()
         if self._replay is None:
             self._begin()
+        self._demand_sizes()
         assert self._replay is not None
         assert self._result is not None
         torch._foreach_copy_([*self._inputs.values()], [*self.batch.values()])
@@ -96,6 +97,14 @@ class RecordedNet(RunningNet):
         for parameter, grad in zip(self._learning, self._result.grads, strict=True):
             parameter.grad = grad
         return self._result.outputs, self._result.loss.clone()
+
+    def _demand_sizes(self) -> None:
+        for name, tensor in self.batch.items():
+            if tensor.shape != self._inputs[name].shape:
+                found, known = Shape(tuple(tensor.shape)), Shape(tuple(self._inputs[name].shape))
+                message = f"`cuda_graphs`: a batch is {found}, and {known} was recorded"
+                help = "remove `cuda_graphs`, or make the records equal when you import them"
+                raise NetdefError([error("ND0713", message, help=help)])
 
     def _begin(self) -> None:
         """Record the first batch, and undo what that has changed."""

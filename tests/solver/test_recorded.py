@@ -160,3 +160,15 @@ def test_the_loop_never_waits_for_a_gpu(tmp_path: Path, more: str, cuda_graphs: 
                 solver.team.any(False)
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_batch_of_another_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Solver(small_run.make(tmp_path)) as solver:
+        train = solver.run.train
+        net = RecordedNet(train.graph, train.module, train.feed, train.style, sums=True, record=again)
+        net.learn(solver.run.scale)
+        larger = {"data": torch.zeros(7, 2, 6, 9), "label": torch.zeros(7)}
+        monkeypatch.setattr(net.feed, "next", lambda: larger)
+        with pytest.raises(NetdefError, match="a batch is 7x2x6x9, and 7x2x6x6 was recorded") as failure:
+            net.learn(solver.run.scale)
+    assert failure.value.diagnostics[0].code == "ND0713"
