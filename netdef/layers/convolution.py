@@ -18,6 +18,8 @@ from netdef.layers.window import Window, checked, decode_window, required, short
 
 Step = Callable[[Value], Value]
 Params = tuple[Value, ...]
+_MAX_AXES = 3
+"""The spatial axes of torch's convolutions, and of ONNX Runtime's."""
 POINT = Window((1,), (1,), (0,), (1,))
 """The window over the one made-up axis of a blob that has no spatial axes."""
 
@@ -91,7 +93,7 @@ class Filters(Layer):
         return f"{plural(self.num_output, 'output')}, {self.window}"
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
-        """One module of torch.nn, called on each bottom."""
+        """One module of torch.nn, called on each bottom; a function of netdef.nn over more axes than torch knows."""
         shape = bottoms[0].shape
         axis, window = self._place(shape)
         step = self._torch_step(g, shape[axis], window)
@@ -119,14 +121,11 @@ class Filters(Layer):
             why = f"the bottom has {plural(channels, 'channel')}, which `group: {self.group}` does not divide"
             raise Mismatch(why, bottom=0, code="ND0409")
 
-    def _check_axes(self, window: Window) -> None:
-        if len(window.kernel) > 3:
-            raise Unsupported(f"{self.type} over {len(window.kernel)} spatial axes; the targets know at most 3")
-
     def _torch_step(self, g: TorchRecorder, channels: Dim, window: Window) -> Step:
-        self._check_axes(window)
         if not window.kernel:
             return self._torch_point(g)
+        if len(window.kernel) > _MAX_AXES:
+            return self._torch_laid_out(g, window)
         options: dict[str, Any] = {
             "stride": (short(window.stride), 1),
             "padding": (short(window.pad), 0),
@@ -139,6 +138,11 @@ class Filters(Layer):
         made: Step = module(channels, self.num_output, short(window.kernel), **changed)
         return made
 
+    def _torch_laid_out(self, g: TorchRecorder, window: Window) -> Step:
+        convolve = g.netdef.deconvolve if self.torch_module == "ConvTranspose" else g.netdef.convolve
+        params = g.param("weight"), g.param("bias") if self.bias_term else None
+        return lambda x: convolve(x, *params, window.stride, window.pad, window.dilation, self.group)
+
     def _torch_point(self, g: TorchRecorder) -> Step:
         transposed = self.torch_module == "ConvTranspose"
         convolve = g.F.conv_transpose1d if transposed else g.F.conv1d
@@ -148,7 +152,9 @@ class Filters(Layer):
 
     def _onnx_one(self, g: OnnxBuilder, x: Value, params: Params) -> Value:
         axis, window = self._place(x.shape)
-        self._check_axes(window)
+        if len(window.kernel) > _MAX_AXES:
+            found = f"{self.type} over {len(window.kernel)} spatial axes"
+            raise Unsupported(f"{found}; ONNX Runtime knows at most {_MAX_AXES}")
         (top,), sizes = self.infer((x.shape,)), x.shape.sizes[axis + 1 :]
         if axis != 1:
             x = g.op("Reshape", x, g.ints(_flat(x.shape, axis)))
@@ -279,7 +285,7 @@ class Im2col(Layer):
         """
         (x,) = bottoms
         axis, w = self._place(x.shape)
-        if not 1 <= len(w.kernel) <= 3:
+        if not 1 <= len(w.kernel) <= _MAX_AXES:
             raise Unsupported("Im2col has a counterpart in ONNX only over 1 to 3 spatial axes")
         channels, spatial = x.shape[axis], Shape(x.shape.sizes[axis + 1 :])
         pads = _pads(w, w.beyond(spatial.sizes))

@@ -5,7 +5,7 @@ from netdef.nn.affine import scale, shift
 from netdef.nn.arithmetic import constant_like, larger
 from netdef.nn.class_weights import ClassWeights
 from netdef.nn.constant import Constant, filled
-from netdef.nn.convolution import embed, im2col
+from netdef.nn.convolution import convolve, deconvolve, embed, im2col
 from netdef.nn.infogain import InfogainMatrix
 from netdef.nn.loss import (
     LabelError,
@@ -57,6 +57,8 @@ __all__ = [
     "constant_like",
     "contrastive_loss",
     "crop",
+    "convolve",
+    "deconvolve",
     "embed",
     "euclidean_loss",
     "filled",

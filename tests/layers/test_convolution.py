@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, fx
+from torch.nn import functional
 
 from netdef.layers import Mismatch
 from netdef.nn import im2col
@@ -182,3 +184,44 @@ def test_without_spatial_axes_it_multiplies_by_the_weight(kind: str, rows: str) 
     weight, bias = (tensor.detach().numpy() for tensor in tensors(module, graph).values())
     expected = np.einsum(f"nmc,{rows}->nmo", x, weight) + bias
     np.testing.assert_allclose(module(x=torch.from_numpy(x))["y"].detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+FOUR = (
+    "kernel_size: 2 kernel_size: 1 kernel_size: 2 kernel_size: 3 stride: 2 stride: 1 stride: 1 stride: 2 pad: 1 pad: 0"
+)
+FOUR += " pad: 1 pad: 1 dilation: 2 dilation: 1 dilation: 1 dilation: 1 group: 2"
+
+
+def of_four_axes(kind: str, num_output: int, sizes: tuple[int, ...]) -> tuple[fx.GraphModule, Tensor, Tensor]:
+    filler = 'weight_filler { type: "gaussian" } bias_filler { type: "gaussian" }'
+    body = f'type: "{kind}" bottom: "x" top: "y" convolution_param {{ num_output: {num_output} {FOUR} {filler} }}'
+    module, graph = built(body, x=sizes)
+    weight, bias = tensors(module, graph).values()
+    return module.double(), weight, bias
+
+
+def test_convolution_over_four_axes_is_a_sum_over_three() -> None:
+    module, weight, bias = of_four_axes("Convolution", 6, (2, 4, 4, 2, 3, 5))
+    x = torch.randn(2, 4, 4, 2, 3, 5, dtype=torch.float64)
+    padded = functional.pad(x, (0, 0, 0, 0, 0, 0, 1, 1))
+    options = {"stride": (1, 1, 2), "padding": (0, 1, 1), "groups": 2}
+    expected = [
+        sum(functional.conv3d(padded[:, :, 2 * place + 2 * k], weight[:, :, k].double(), **options) for k in range(2))
+        for place in range(2)
+    ]
+    y = module(x=x)["y"]
+    torch.testing.assert_close(y, torch.stack(expected, 2) + bias.double().reshape(-1, 1, 1, 1, 1))
+
+
+def test_deconvolution_over_four_axes_is_the_transpose() -> None:
+    sizes = (2, 4, 3, 2, 3, 5)
+    convolution, weight, bias = of_four_axes("Convolution", 6, sizes)
+    x = torch.randn(sizes, dtype=torch.float64)
+    y = convolution(x=x)["y"] - bias.reshape(-1, 1, 1, 1, 1)
+    deconvolution, same, shift = of_four_axes("Deconvolution", 4, tuple(y.shape))
+    with torch.no_grad():
+        same.copy_(weight)
+    other = torch.randn_like(y)
+    z = deconvolution(x=other)["y"] - shift.reshape(-1, 1, 1, 1, 1)
+    assert z.shape == x.shape
+    torch.testing.assert_close((y * other).sum(), (x * z).sum())
