@@ -47,6 +47,22 @@ def test_permissive_sharing_asks_for_equal_counts() -> None:
     assert net.layers["b"].params[0].id == "a.weight"
 
 
+def test_a_multiplier_that_only_a_later_layer_states() -> None:
+    """It is the parameter's own (Caffe's AppendParam: has_params_lr_, has_params_decay_)."""
+    net = graph(
+        INPUT
+        + fc("a", "x", 'param { name: "w" decay_mult: 2 }')
+        + fc("b", "a", 'param { name: "w" }')
+        + fc("c", "b", 'param { name: "w" lr_mult: 0 decay_mult: 2 }')
+    )
+    shared = net.layers["a"].params[0]
+    assert (shared.lr_mult, shared.decay_mult) == (0, 2)
+    assert all(net.layers[name].params[0] is shared for name in "bc")
+    third = 'param { name: "w" lr_mult: 3 }'
+    text = INPUT + fc("a", "x", 'param { name: "w" }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }')
+    assert "`lr_mult`" in finding(text + fc("c", "b", third), "ND0314").message
+
+
 def test_multipliers_that_differ() -> None:
     found = finding(
         INPUT + fc("a", "x", 'param { name: "w" lr_mult: 1 }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }'),
