@@ -46,6 +46,11 @@ class Sharing:
 
     def _param(self, written: Written, node: Node, index: int, spec: ParamSpec) -> Param:
         given = written.message.param[index] if index < len(written.message.param) else pb.ParamSpec()
+        if why := spec.filler.misfit(spec.shape):
+            message = f'the {spec.name} of {node.type} "{node.id}": {why}'
+            self.draft.found.append(
+                error("ND0426", message, span=node.places.layer, help="Deconvolution has such weights")
+            )
         lr_mult = 0.0 if spec.statistic else given.lr_mult
         param = Param(f"{node.id}.{spec.name}", spec, lr_mult, given.decay_mult, given.name)
         if given.name in self.owners:

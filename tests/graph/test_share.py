@@ -129,3 +129,21 @@ def test_permissive_sharing_of_two_shapes_is_refused_by_torch() -> None:
         build_module(graph(text))
     (found,) = failure.value.diagnostics
     assert (found.code, found.message) == ("ND0902", '"b" shares "w" as 6x4, and its owner has 4x6')
+
+
+BILINEAR = 'weight_filler { type: "bilinear" }'
+
+
+@pytest.mark.parametrize(
+    ("layer", "blob"),
+    [
+        (f'type: "InnerProduct" inner_product_param {{ num_output: 3 {BILINEAR} }}', "3x4"),
+        (f'type: "Deconvolution" convolution_param {{ num_output: 3 kernel_h: 2 kernel_w: 4 {BILINEAR} }}', "2x3x2x4"),
+    ],
+    ids=["no kernel", "not square"],
+)
+def test_a_filler_that_cannot_fill(layer: str, blob: str) -> None:
+    dims = "dim: 1 dim: 2 dim: 4 dim: 4" if "Deconvolution" in layer else "dim: 2 dim: 4"
+    top = f'layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}\n'
+    found = finding(top + f'layer {{ name: "l" bottom: "x" top: "l" {layer} }}', "ND0426")
+    assert found.message.endswith(f"square kernels with 4 axes, and this blob is {blob}")
