@@ -11,14 +11,15 @@ from netdef.ir import Node, Param, ParamSpec, Shape, merge
 from netdef.layers import registry
 from netdef.schema import netdef_pb2 as pb
 
+_MULTIPLIERS = ("lr_mult", "decay_mult")
+
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
     param: Param
     written: Written
     index: int
-    states_lr: bool
-    states_decay: bool
+    states: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -38,30 +39,42 @@ class Sharing:
             self.draft.found.append(error("ND0308", message, span=span, help="remove the surplus `param`"))
         return tuple(self._param(written, node, index, spec) for index, spec in enumerate(specs))
 
+    def settled(self, node: Node) -> Node:
+        """The node after the walk: what a later layer stated of a parameter is true of it from its owner on."""
+        final = {owner.param.id: owner.param for owner in self.owners.values()}
+        return replace(node, params=tuple(final.get(param.id, param) for param in node.params))
+
     def _param(self, written: Written, node: Node, index: int, spec: ParamSpec) -> Param:
         given = written.message.param[index] if index < len(written.message.param) else pb.ParamSpec()
+        if why := spec.filler.misfit(spec.shape):
+            message = f'the {spec.name} of {node.type} "{node.id}": {why}'
+            self.draft.found.append(
+                error("ND0426", message, span=node.places.layer, help="Deconvolution has such weights")
+            )
         lr_mult = 0.0 if spec.statistic else given.lr_mult
         param = Param(f"{node.id}.{spec.name}", spec, lr_mult, given.decay_mult, given.name)
         if given.name in self.owners:
             return self._shared(written, index, param, given)
         if given.name:
-            states = given.HasField("lr_mult"), given.HasField("decay_mult")
-            self.owners[given.name] = _Owner(param, written, index, *states)
+            states = frozenset(name for name in _MULTIPLIERS if given.HasField(name))
+            self.owners[given.name] = _Owner(param, written, index, states)
         return param
 
     def _shared(self, written: Written, index: int, param: Param, given: Any) -> Param:
-        """The owner's parameter; shapes must agree, and multipliers where both state them."""
+        """The owner's parameter; shapes must agree, and multipliers where both state them.
+
+        A multiplier that only one of the layers states holds for the parameter (Caffe: has_params_lr_).
+        """
         owner = self.owners[param.shared_name]
         self._check_shapes(written, index, param, owner, given)
-        for name, states in (("lr_mult", owner.states_lr), ("decay_mult", owner.states_decay)):
-            if states and given.HasField(name) and getattr(given, name) != getattr(owner.param, name):
+        for name in _MULTIPLIERS:
+            if given.HasField(name) and name not in owner.states:
+                stated = replace(owner.param, **{name: getattr(given, name)})
+                owner = replace(owner, param=stated, states=owner.states | {name})
+            elif given.HasField(name) and getattr(given, name) != getattr(owner.param, name):
                 self._reject_multiplier(written, index, owner, name)
-        self.owners[param.shared_name] = _completed(owner, given)
+        self.owners[param.shared_name] = owner
         return owner.param
-
-    def settled(self, params: tuple[Param, ...]) -> tuple[Param, ...]:
-        """Parameters with the multipliers that the whole walk has found, a sharer behind having stated them perhaps."""
-        return tuple(self.owners[param.shared_name].param if param.shared_name else param for param in params)
 
     def _check_shapes(self, written: Written, index: int, param: Param, owner: _Owner, given: Any) -> None:
         mine, theirs = param.spec.shape, owner.param.spec.shape
@@ -90,15 +103,3 @@ class Sharing:
         labels = (Label(place, "the owner"),) if place else ()
         span = written.where.name("param", index)
         self.draft.found.append(error(code, message, span=span, labels=labels, help=help))
-
-
-def _completed(owner: _Owner, given: Any) -> _Owner:
-    """The owner with those multipliers of a sharer that none has stated before: they count, as in Caffe."""
-    lr, decay = given.HasField("lr_mult"), given.HasField("decay_mult")
-    param = owner.param
-    if lr and not owner.states_lr and not param.spec.statistic:
-        param = replace(param, lr_mult=given.lr_mult)
-    if decay and not owner.states_decay:
-        param = replace(param, decay_mult=given.decay_mult)
-    states = owner.states_lr or lr, owner.states_decay or decay
-    return _Owner(param, owner.written, owner.index, *states)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from netdef.ir.shape import Shape
+
 FillerType = Literal["constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear"]
 VarianceNorm = Literal["FAN_IN", "FAN_OUT", "AVERAGE"]
 
@@ -22,6 +24,15 @@ class Filler:
     sparse: int | None = None
     variance_norm: VarianceNorm = "FAN_IN"
 
+    def misfit(self, shape: Shape) -> str:
+        """Why the filler cannot make a blob of this shape, as far as that is known; empty where it can."""
+        if self.type != "bilinear" or not shape.ranked:
+            return ""
+        height, width = shape.sizes[-2:] if shape.rank == _KERNEL_AXES else (0, 1)
+        fits = shape.rank == _KERNEL_AXES and (height == width or None in (height, width))
+        return "" if fits else f"the bilinear filler makes square kernels with 4 axes, and this blob is {shape}"
 
+
+_KERNEL_AXES = 4
 ZERO = Filler()
 ONE = Filler(value=1.0)

@@ -306,7 +306,11 @@ class DummyData(Source):
         if len(m.data_filler) not in (0, 1, block.num_tops):
             p.reject("ND0477", f"{block.num_tops} tops need no, 1 or {block.num_tops} data_fillers", "data_filler")
         fillers = tuple(decode_filler(p.sub("data_filler", i)) for i in range(len(m.data_filler)))
-        return cls(_dummy_shapes(p), _spread(fillers or (Filler(),), block.num_tops))
+        shapes, fillers = _dummy_shapes(p), _spread(fillers or (Filler(),), block.num_tops)
+        for index, (shape, filler) in enumerate(zip(shapes, fillers, strict=False)):
+            if why := filler.misfit(shape):
+                p.reject("ND0426", why, "data_filler", index)
+        return cls(shapes, fillers)
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """The shapes as written."""

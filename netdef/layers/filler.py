@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import cast, get_args
 
 from netdef.ir import Filler
@@ -20,8 +21,21 @@ def decode_filler(block: Block) -> Filler:
         return _reject_type(block)
     if sparse is not None and m.type != "gaussian":
         block.reject("ND0402", f'`sparse` works with the filler "gaussian" alone, not with "{m.type}"', "sparse")
+    _check_numbers(block)
     norm = cast(VarianceNorm, block.enum("variance_norm"))
     return Filler(m.type, m.value, m.min, m.max, m.mean, m.std, sparse, norm)
+
+
+def _check_numbers(block: Block) -> None:
+    """What Caffe demands of them, when it draws, in math_functions.cpp."""
+    m = block.message
+    for name in ("value", "min", "max", "mean", "std"):
+        if not isfinite(getattr(m, name)):
+            block.reject("ND0426", f"`{name}` must be a finite number, found {getattr(m, name):g}", name)
+    if m.type == "uniform" and m.min > m.max:
+        block.reject("ND0426", f"`min` must be at most `max` ({m.max:g}), found {m.min:g}", "min")
+    if m.type == "gaussian" and m.std < 0:
+        block.reject("ND0426", f"`std` must be at least 0, found {m.std:g}", "std")
 
 
 def _reject_type(block: Block) -> Filler:

@@ -62,7 +62,7 @@ class DebugNet(RunningNet):
             if held[param.id].requires_grad:
                 diff = held[param.id].grad
                 size = "0" if diff is None else _size(diff)
-                yield f"    [Backward] Layer {node.name}, param blob {param.shared_name or index} diff: {size}"
+                yield f"    [Backward] Layer {node.name}, param blob {index} diff: {size}"
 
 
 def build_debug(graph: Graph, config: SolverConfig, style: Style, random: Randomness) -> DebugNet:

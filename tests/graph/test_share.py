@@ -47,6 +47,22 @@ def test_permissive_sharing_asks_for_equal_counts() -> None:
     assert net.layers["b"].params[0].id == "a.weight"
 
 
+def test_a_multiplier_that_only_a_later_layer_states() -> None:
+    """It is the parameter's own (Caffe's AppendParam: has_params_lr_, has_params_decay_)."""
+    net = graph(
+        INPUT
+        + fc("a", "x", 'param { name: "w" decay_mult: 2 }')
+        + fc("b", "a", 'param { name: "w" }')
+        + fc("c", "b", 'param { name: "w" lr_mult: 0 decay_mult: 2 }')
+    )
+    shared = net.layers["a"].params[0]
+    assert (shared.lr_mult, shared.decay_mult) == (0, 2)
+    assert all(net.layers[name].params[0] is shared for name in "bc")
+    third = 'param { name: "w" lr_mult: 3 }'
+    text = INPUT + fc("a", "x", 'param { name: "w" }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }')
+    assert "`lr_mult`" in finding(text + fc("c", "b", third), "ND0314").message
+
+
 def test_multipliers_that_differ() -> None:
     found = finding(
         INPUT + fc("a", "x", 'param { name: "w" lr_mult: 1 }') + fc("b", "a", 'param { name: "w" lr_mult: 2 }'),
@@ -132,3 +148,21 @@ def test_permissive_sharing_of_two_shapes_is_refused_by_torch() -> None:
         build_module(graph(text))
     (found,) = failure.value.diagnostics
     assert (found.code, found.message) == ("ND0902", '"b" shares "w" as 6x4, and its owner has 4x6')
+
+
+BILINEAR = 'weight_filler { type: "bilinear" }'
+
+
+@pytest.mark.parametrize(
+    ("layer", "blob"),
+    [
+        (f'type: "InnerProduct" inner_product_param {{ num_output: 3 {BILINEAR} }}', "3x4"),
+        (f'type: "Deconvolution" convolution_param {{ num_output: 3 kernel_h: 2 kernel_w: 4 {BILINEAR} }}', "2x3x2x4"),
+    ],
+    ids=["no kernel", "not square"],
+)
+def test_a_filler_that_cannot_fill(layer: str, blob: str) -> None:
+    dims = "dim: 1 dim: 2 dim: 4 dim: 4" if "Deconvolution" in layer else "dim: 2 dim: 4"
+    top = f'layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}\n'
+    found = finding(top + f'layer {{ name: "l" bottom: "x" top: "l" {layer} }}', "ND0426")
+    assert found.message.endswith(f"square kernels with 4 axes, and this blob is {blob}")

@@ -142,6 +142,24 @@ REFUSED = [
         '"xavjer"',
         "unknown filler type",
     ),
+    (
+        f'{CONV} {{ num_output: 4 kernel_size: 1 weight_filler {{ type: "uniform" min: 2 max: 1 }} }}',
+        "ND0426",
+        "2",
+        "`min` must be at most `max` (1), found 2",
+    ),
+    (
+        f'{CONV} {{ num_output: 4 kernel_size: 1 weight_filler {{ type: "gaussian" std: -1 }} }}',
+        "ND0426",
+        "-1",
+        "`std` must be at least 0, found -1",
+    ),
+    (
+        f"{CONV} {{ num_output: 4 kernel_size: 1 bias_filler {{ value: inf }} }}",
+        "ND0426",
+        "inf",
+        "`value` must be a finite number, found inf",
+    ),
 ]
 
 

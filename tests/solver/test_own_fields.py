@@ -247,6 +247,18 @@ def test_debug_info(tmp_path: Path) -> None:
     assert not any("label diff" in line or "bn, param blob 0 diff" in line for line in said[0])
 
 
+def test_debug_info_calls_a_named_parameter_as_caffe_does(tmp_path: Path) -> None:
+    """By its name on the way forward, by its number on the way back (net.cpp, ForwardDebugInfo, BackwardDebugInfo)."""
+    net = small_run.NET.replace('bottom: "conv" top: "ip"', 'bottom: "conv" top: "ip" param {{ name: "shared" }}')
+    events: list[ev.Event] = []
+    path = small_run.make(tmp_path, solver=PLAIN + "debug_info: true display: 4", net=net)
+    with Solver(path, observers=[events.append]) as solver:
+        solver.step(1)
+    said = [line for e in events if isinstance(e, ev.Debugged) for line in e.lines]
+    assert any(line.startswith("    [Forward] Layer ip, param blob shared data: ") for line in said)
+    assert any(line.startswith("    [Backward] Layer ip, param blob 0 diff: ") for line in said)
+
+
 def test_debug_info_changes_nothing(tmp_path: Path) -> None:
     path = small_run.make(tmp_path, solver=PLAIN)
     quiet = params(solve(path)[0])

@@ -32,6 +32,16 @@ case.
 """,
     ),
     Page(
+        "ND0426",
+        "a filler that cannot fill",
+        """
+A filler's numbers are finite; `uniform` needs `min` at most `max`, `gaussian` a `std` of at least 0. `bilinear` makes
+the kernels of a Deconvolution that enlarges images: its blob has 4 axes, and height and width are the same.
+
+    weight_filler { type: "uniform" min: 1 max: -1 }      # error: -1 to 1 was meant
+""",
+    ),
+    Page(
         "ND0404",
         "a number is too large",
         """
