@@ -106,18 +106,29 @@ def _today(name: str) -> str | None:
 
 
 def _ids(draft: Draft) -> list[str]:
-    """The layers' names, made unique; a name used again is dubious, since weights are found by it."""
+    """The layers' names, made unique; a name used again is dubious, since weights are found by it.
+
+    The net's own `input` fields give way to the layers, as Caffe's one layer for them has a name of its own.
+    """
     used: Counter[str] = Counter()
     first: dict[str, Written] = {}
-    ids = []
-    for index, layer in enumerate(draft.written):
-        name = layer.message.name or f"{layer.message.type.lower() or 'layer'}{index}"
-        used[name] += 1
-        if used[name] > 1:
-            _warn_duplicate(draft, name, layer, first[name])
-        first.setdefault(name, layer)
-        ids.append(name if used[name] == 1 else f"{name}#{used[name]}")
-    return ids
+    num_inputs = len(draft.message.input)
+    layers = [_id(draft, index, used, first) for index in range(num_inputs, len(draft.written))]
+    return [_unique(layer.message.name, used) for layer in draft.written[:num_inputs]] + layers
+
+
+def _id(draft: Draft, index: int, used: Counter[str], first: dict[str, Written]) -> str:
+    layer = draft.written[index]
+    name = layer.message.name or f"{layer.message.type.lower() or 'layer'}{index}"
+    if name in first:
+        _warn_duplicate(draft, name, layer, first[name])
+    first.setdefault(name, layer)
+    return _unique(name, used)
+
+
+def _unique(name: str, used: Counter[str]) -> str:
+    used[name] += 1
+    return name if used[name] == 1 else f"{name}#{used[name]}"
 
 
 def _warn_duplicate(draft: Draft, name: str, layer: Written, first: Written) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from netdef.diagnostics import error
+from netdef.diagnostics import Diagnostic, error, warning
 from netdef.graph.draft import Draft, Written
 from netdef.ir import Phase
 from netdef.schema import netdef_pb2 as pb
@@ -20,7 +20,20 @@ def select(draft: Draft) -> Draft:
             draft.found.append(error("ND0313", message, span=layer.where.name("exclude")))
     kept = tuple(layer for layer in draft.written if takes_part(layer.message, state))
     dropped = tuple(layer for layer in draft.written if not takes_part(layer.message, state))
+    for layer in kept:
+        if layer.message.HasField("phase") and layer.message.phase != state.phase:
+            draft.found.append(_own_phase(layer, phase))
     return draft.having(phase=phase, written=kept, dropped=dropped)
+
+
+def _own_phase(layer: Written, phase: Phase) -> Diagnostic:
+    """Caffe has such a layer work by its own phase; it is hardly ever meant so."""
+    own = pb.Phase.Name(layer.message.phase)
+    message = (
+        f'layer "{layer.message.name}" states `phase: {own}`, but takes part in phase {phase} and works as in {phase}'
+    )
+    help = f"a layer is chosen for a phase by `include {{ phase: {own} }}`"
+    return warning("ND0317", message, span=layer.where.name("phase"), help=help)
 
 
 def _state(draft: Draft) -> pb.NetState:

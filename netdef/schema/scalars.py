@@ -25,6 +25,7 @@ _WORDS = {
     "message": "a block `{ … }`",
 }
 _NOT_FINITE = re.compile(r"(?P<number>inf(?:inity)?|nan)f?", re.IGNORECASE)
+_FAR = 1000  # characters of a line that are looked at
 _TOUCHING = re.compile(r"(?:[./:-]*\w)*")
 _BARE = (
     (_INTEGER, re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")),
@@ -205,11 +206,22 @@ def _fix(rule: FieldRule, scalar: Scalar) -> Fix | None:
     return None
 
 
-def _quoted(span: Span) -> Fix:
-    """The word in quotes, with what touches it: all of a path, not what stands before its first point."""
+def _quoted(span: Span) -> Fix | None:
+    """The word in quotes, with what touches it: all of a path, not what stands before its first point.
+
+    A quote behind it may be the second of its two; where it begins a string, nothing is certain.
+    """
     rest = _TOUCHING.match(span.source.text, span.end)
     whole = Span(span.source, span.start, rest.end() if rest else span.end)
-    return replace("put it in quotes", whole, f'"{whole.text}"')
+    line = span.source.text[whole.end : whole.end + _FAR].partition("\n")[0]
+    if line[:1] not in ("'", '"'):
+        return replace("put it in quotes", whole, f'"{whole.text}"')
+    lone = line.count(line[0]) % 2 == 1
+    return (
+        replace("put it in quotes", whole.to(Span(span.source, whole.end, whole.end + 1)), f'"{whole.text}"')
+        if lone
+        else None
+    )
 
 
 def _unquoted(rule: FieldRule, scalar: Scalar, token: Token) -> Fix | None:

@@ -58,7 +58,7 @@ def _examples(code: str) -> list[str]:
 
 
 TEXT = [code for code in pages() if code.startswith("ND01") and _examples(code)]
-GRAPH = ["ND0301", *(f"ND03{n:02}" for n in (3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15))]
+GRAPH = ["ND0301", *(f"ND03{n:02}" for n in (3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 17))]
 
 
 @pytest.mark.parametrize("code", TEXT)

@@ -1,9 +1,11 @@
 """Which layers take part: Caffe's rules of inclusion, case by case."""
 
+from typing import Literal
+
 import pytest
 
 from netdef.graph import Options
-from tests.graph.compiling import finding, graph
+from tests.graph.compiling import compiled, finding, graph
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
 
@@ -45,3 +47,15 @@ def test_include_and_exclude_together() -> None:
     ).replace("} }", "} exclude { phase: TRAIN } }")
     found = finding(text, "ND0313")
     assert 'layer "r" has both `include` and `exclude`' in found.message
+
+
+@pytest.mark.parametrize(("phase", "warned"), [("TRAIN", True), ("TEST", False)])
+def test_a_layers_own_phase_chooses_nothing(phase: Literal["TRAIN", "TEST"], warned: bool) -> None:
+    result = compiled(
+        INPUT + 'layer { name: "d" type: "Dropout" bottom: "x" top: "y" phase: TEST }', Options(phase=phase)
+    )
+    assert result.graph is not None
+    assert "d" in result.graph.layers
+    assert [(d.code, d.severity.value, d.span.text) for d in result.diagnostics if d.span] == (
+        [("ND0317", "warning", "phase")] if warned else []
+    )

@@ -147,3 +147,10 @@ def test_the_block_of_another_type_is_pointed_at() -> None:
     assert [(label.span.text, label.text) for label in found.labels] == [
         ("convolution_param", "InnerProduct does not read this")
     ]
+
+
+def test_a_layer_may_have_the_name_of_an_input() -> None:
+    """Caffe's layer for `input` is called "input", so that the weights of this one are found."""
+    net = graph('input: "data" input_dim: [1, 3, 4, 4] layer { name: "data" type: "Scale" bottom: "data" top: "s" }')
+    assert [node.id for node in net.nodes] == ["data#2", "data"]
+    assert [param.id for param in net.params.values()] == ["data.weight"]

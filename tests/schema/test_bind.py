@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netdef.diagnostics import Source, has_errors
+from netdef.diagnostics.fixes import apply_fixes
 from netdef.schema import bind, netdef_pb2, read_message, read_source
 from netdef.text import parse
 
@@ -179,6 +180,15 @@ def test_a_path_without_quotes_gets_them_around_all_of_it():
     assert [(d.code, d.span.text) for d in found] == [("ND0202", "models"), ("ND0101", "/")]
     (edit,) = found[0].fix.edits
     assert (edit.span.text, edit.replacement) == ("models/net.prototxt", '"models/net.prototxt"')
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [('name: a"', 'name: "a"'), ("name: a' # b", 'name: "a" # b'), ("name: a'b'", None)],
+)
+def test_a_word_with_one_quote_gets_the_other(text, mended):
+    (found,) = [d for d in check(text).diagnostics if d.code == "ND0202"]
+    assert (apply_fixes(found.span.source, [found]) if found.fix else None) == mended
 
 
 def test_given_twice_points_at_both():

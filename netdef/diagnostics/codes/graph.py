@@ -169,6 +169,17 @@ The file holds no `layer`. Perhaps it is empty, or a solver: a solver has `net: 
 """,
     ),
     Page(
+        "ND0317",
+        "a layer with a phase of its own",
+        """
+`phase` in a layer does not choose it: the layer takes part in both phases, and netdef has all layers of a net work by
+the net's phase. (Caffe would have this one work by its own: a Dropout with `phase: TEST` drops nothing in training.)
+Layers are chosen by rules:
+
+    layer { name: "drop" type: "Dropout" bottom: "x" top: "x" phase: TEST }    # include { phase: TEST }
+""",
+    ),
+    Page(
         "ND0320",
         "a solver's net is not there",
         """
