@@ -1,13 +1,20 @@
 """How long does a training step take, against the same net hand-written in PyTorch?
 
     python tests/benchmarks/bench_step.py [--nets lenet,cifar10_quick,alexnet,resnet18,resnet50] [--rounds 60]
-        [--device cpu] [--compile]
+        [--modes eager,compiled] [--device cpu|cuda] [--precision FP32|TF32|BF16] [--batch N] [--cuda-graphs]
 
-Both sides have the same memory format (channels_last), the same update rule (SGD with momentum and weight decay,
-torch's fused kernel), the same batch, and take turns in one process; the figure is the median of the ratios of
-neighbouring turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence,
-the rate, the log.
-Memory is what a step takes at its peak on a GPU, and what is kept for the way back on the CPU.
+Both sides have the same memory format (channels_last), precision (autocast, and the same settings of torch's, which
+are the process's), update rule (SGD with momentum and weight decay, torch's fused kernel) and batch; compiled, both
+compile loss and net as one. They take turns in one process; the figure is the median of the ratios of neighbouring
+turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence, the rate, the log.
+On a GPU the batch stays there on both sides.
+Memory is what a step takes on a GPU at its peak beside what lies there before (not told with CUDA graphs, which keep
+theirs), and what is kept for the way back on the CPU.
+
+On one GPU, images a second:
+
+    python tests/benchmarks/bench_step.py --device cuda --precision BF16 --nets resnet50 --batch 256 --modes compiled
+    python tests/benchmarks/bench_step.py --device cuda --precision BF16 --nets caffenet --batch 1024
 """
 
 from __future__ import annotations
@@ -17,6 +24,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,25 +36,62 @@ from netdef.solver.loop import Solver
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHAPES = {"lenet": (64, 1, 28, 28), "cifar10_quick": (100, 3, 32, 32), "alexnet": (16, 3, 227, 227)}
-SHAPES |= {"resnet18": (8, 3, 224, 224), "resnet50": (8, 3, 224, 224)}
+SHAPES |= {"caffenet": (16, 3, 227, 227), "resnet18": (8, 3, 224, 224), "resnet50": (8, 3, 224, 224)}
 
 
-def solver(name: str, folder: Path, device: str, compiled: bool = False) -> Solver:
+@dataclass(frozen=True)
+class Way:
+    """How both sides compute."""
+
+    device: str = "cpu"
+    precision: str = "FP32"
+    compiled: bool = False
+    graphs: bool = False
+    batch: int | None = None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return (self.batch or SHAPES[name][0], *SHAPES[name][1:])
+
+
+def net_text(name: str) -> str:
+    """The example's layers behind its data; CaffeNet is AlexNet with each LRN behind its pooling."""
+    text = (EXAMPLES / ("alexnet" if name == "caffenet" else name) / "train_val.prototxt").read_text()
+    text = text[text.index('layer {\n  name: "conv1"') :]
+    if name != "caffenet":
+        return text
+    blocks = text.split("\n\n")
+    for number, after in ((1, "conv2"), (2, "conv3")):
+        norm, pool = (
+            next(i for i, block in enumerate(blocks) if f'name: "{kind}{number}"' in block) for kind in ("norm", "pool")
+        )
+        blocks[norm], blocks[pool] = (
+            blocks[pool].replace(f'bottom: "norm{number}"', f'bottom: "conv{number}"'),
+            blocks[norm].replace(f'bottom: "conv{number}"', f'bottom: "pool{number}"'),
+        )
+        blocks = [
+            block.replace(f'bottom: "pool{number}"', f'bottom: "norm{number}"')
+            if f'name: "{after}"' in block
+            else block
+            for block in blocks
+        ]
+    return "\n\n".join(blocks)
+
+
+def solver(name: str, folder: Path, way: Way) -> Solver:
     """The example's net with constant data in the place of its database."""
-    text = (EXAMPLES / name / "train_val.prototxt").read_text()
-    sizes = " ".join(f"dim: {size}" for size in SHAPES[name])
+    sizes = " ".join(f"dim: {size}" for size in way.shape(name))
     data = f"""layer {{ name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {{
-      shape {{ {sizes} }} shape {{ dim: {SHAPES[name][0]} }}
+      shape {{ {sizes} }} shape {{ dim: {way.shape(name)[0]} }}
       data_filler {{ type: "constant" value: 0.5 }} data_filler {{ type: "constant" }} }} }}
     """
-    (folder / "net.prototxt").write_text(data + text[text.index('layer {\n  name: "conv1"') :])
-    mode = "GPU" if device == "cuda" else "CPU"
+    (folder / "net.prototxt").write_text(data + net_text(name))
+    mode = "GPU" if way.device == "cuda" else "CPU"
     (folder / "solver.prototxt").write_text(
         f'net: "{folder}/net.prototxt" base_lr: 0.001 lr_policy: "inv" gamma: 0.0001 power: 0.75 momentum: 0.9 '
         f"weight_decay: 0.0005 max_iter: 1000000 snapshot_after_train: false random_seed: 1 solver_mode: {mode} "
-        f"compile: {str(compiled).lower()}"
+        f"compile: {str(way.compiled).lower()} precision: {way.precision} cuda_graphs: {str(way.graphs).lower()}"
     )
-    return Solver(folder / "solver.prototxt", device=device)
+    return Solver(folder / "solver.prototxt", device=way.device)
 
 
 class LeNet(nn.Module):
@@ -79,22 +125,28 @@ class Cifar10Quick(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """As examples/alexnet: two groups, LRN behind the first two ReLUs."""
+    """As examples/alexnet: two groups, LRN behind the first two ReLUs; in CaffeNet behind the poolings."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool_first: bool = False) -> None:
         super().__init__()
+        self.pool_first = pool_first
         self.conv1, self.conv2 = nn.Conv2d(3, 96, 11, 4), nn.Conv2d(96, 256, 5, padding=2, groups=2)
         self.conv3, self.conv4 = nn.Conv2d(256, 384, 3, padding=1), nn.Conv2d(384, 384, 3, padding=1, groups=2)
         self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
         self.fc6, self.fc7, self.fc8 = nn.Linear(9216, 4096), nn.Linear(4096, 4096), nn.Linear(4096, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.local_response_norm(F.relu(self.conv1(x)), 5), 3, 2)
-        x = F.max_pool2d(F.local_response_norm(F.relu(self.conv2(x)), 5), 3, 2)
+        x = self.shrink(F.relu(self.conv1(x)))
+        x = self.shrink(F.relu(self.conv2(x)))
         x = F.relu(self.conv4(F.relu(self.conv3(x))))
         x = F.max_pool2d(F.relu(self.conv5(x)), 3, 2).flatten(1)
         x = F.dropout(F.relu(self.fc6(x)), 0.5, self.training)
         return self.fc8(F.dropout(F.relu(self.fc7(x)), 0.5, self.training))
+
+    def shrink(self, x: Tensor) -> Tensor:
+        if self.pool_first:
+            return F.local_response_norm(F.max_pool2d(x, 3, 2), 5)
+        return F.max_pool2d(F.local_response_norm(x, 5), 3, 2)
 
 
 def conv_norm(before: int, after: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -144,31 +196,60 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "lenet": LeNet,
     "cifar10_quick": Cifar10Quick,
     "alexnet": AlexNet,
+    "caffenet": lambda: AlexNet(pool_first=True),
     "resnet18": lambda: ResNet((2, 2, 2, 2), False),
     "resnet50": lambda: ResNet((3, 4, 6, 3), True),
 }
 
 
-def by_hand(name: str, device: str, compiled: bool = False) -> Callable[[int], None]:
+class Criterion(nn.Module):
+    """A net and its loss as one."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(self.model(x), label)
+
+
+def by_hand(name: str, way: Way) -> Callable[[int], None]:
     """A function that makes so many steps of a plain loop."""
-    model = MODELS[name]().to(device, memory_format=torch.channels_last)
+    model = MODELS[name]().to(way.device, memory_format=torch.channels_last)
     weights = [p for n, p in model.named_parameters() if n.endswith("weight")]
     biases = [p for n, p in model.named_parameters() if n.endswith("bias")]
-    model = torch.compile(model) if compiled else model
     groups = [{"params": weights, "lr": 0.001}, {"params": biases, "lr": 0.002}]
     optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=0.0005, fused=True)
-    data = torch.full(SHAPES[name], 0.5)
-    label = torch.zeros(SHAPES[name][0], dtype=torch.long)
+    data = torch.full(way.shape(name), 0.5).to(way.device, memory_format=torch.channels_last)
+    label = torch.zeros(way.shape(name)[0], dtype=torch.long, device=way.device)
+    compute = wrapped(Criterion(model), way, (data, label))
 
     def steps(count: int) -> None:
         for _ in range(count):
-            x = data.clone().to(device, memory_format=torch.channels_last)
-            loss = F.cross_entropy(model(x), label.to(device))
+            # On the CPU a copy stands for the batch that a loader would bring; on a GPU it would come beside the work.
+            x = data.clone(memory_format=torch.channels_last) if way.device == "cpu" else data
+            with autocast(way):
+                loss = compute(x, label)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     return steps
+
+
+def wrapped(criterion: nn.Module, way: Way, sample: tuple[Tensor, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The module compiled, recorded, or as it is."""
+    if way.compiled:
+        return torch.compile(criterion, mode="reduce-overhead" if way.graphs else None)
+    if way.graphs:
+        with torch.autocast("cuda", torch.bfloat16, enabled=way.precision == "BF16", cache_enabled=False):
+            return torch.cuda.make_graphed_callables(criterion, sample)
+    return criterion
+
+
+def autocast(way: Way):
+    """What the way forward runs inside."""
+    return torch.autocast(way.device, torch.bfloat16) if way.precision == "BF16" else nullcontext()
 
 
 def timed(steps: Callable[[int], None], count: int, device: str) -> float:
@@ -181,7 +262,7 @@ def timed(steps: Callable[[int], None], count: int, device: str) -> float:
 
 
 def memory(steps: Callable[[int], None], device: str) -> float:
-    """Megabytes of a step: its peak on a GPU, else what is kept for the way back."""
+    """Megabytes of a step: its peak on a GPU beside what was there, else what is kept for the way back."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -190,42 +271,53 @@ def memory(steps: Callable[[int], None], device: str) -> float:
 
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
         steps(1)
-        return torch.cuda.max_memory_allocated() / 2**20
+        torch.cuda.synchronize()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         steps(1)
     return sum(kept.values()) / 2**20
 
 
-def compare(name: str, rounds: int, device: str, compiled: bool) -> None:
-    """Print the medians of both sides and of their ratio, and the memory of both."""
-    with tempfile.TemporaryDirectory() as folder, solver(name, Path(folder), device, compiled) as ours:
-        sides = ours.step, by_hand(name, device, compiled)
+def compare(name: str, rounds: int, way: Way) -> None:
+    """Print the medians of both sides and of their ratio, images a second, and the memory of both."""
+    with tempfile.TemporaryDirectory() as folder, solver(name, Path(folder), way) as ours:
+        sides = ours.step, by_hand(name, way)
         for side in sides:
-            side(3)
-        kept = [memory(side, device) for side in sides]
-        count = max(1, round(0.05 / timed(sides[1], 3, device)))
+            side(5)
+        kept = [memory(side, way.device) for side in sides]
+        count = max(1, round(0.05 / timed(sides[1], 3, way.device)))
         pairs = []
         for turn in range(rounds):
             order = sides if turn % 2 else sides[::-1]
-            seconds = {side: timed(side, count, device) for side in order}
+            seconds = {side: timed(side, count, way.device) for side in order}
             pairs.append((seconds[sides[0]], seconds[sides[1]]))
     a, b = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
     ratio = statistics.median(x / y for x, y in pairs)
-    times = f"netdef {a:8.3f} ms   by hand {b:8.3f} ms   ratio {ratio:.3f}"
-    print(f"{name:14} {times}   memory {kept[0]:.1f} and {kept[1]:.1f} MB, ratio {kept[0] / kept[1]:.3f}", flush=True)
+    rows = way.shape(name)[0]
+    print(f"{name:14}{'compiled' if way.compiled else 'eager':9}batch {rows:<5}", end="")
+    print(f"netdef {a:8.3f} ms   by hand {b:8.3f} ms   ratio {ratio:.3f}   {rows / a * 1e3:8.1f} images/s", end="")
+    shown = f"   memory {kept[0]:.1f} and {kept[1]:.1f} MB, ratio {kept[0] / max(kept[1], 1e-9):.3f}"
+    print("" if way.graphs else shown, flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nets", default="lenet,cifar10_quick")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", default="lenet,cifar10_quick,alexnet,resnet18,resnet50")
+    parser.add_argument("--modes", default="eager,compiled")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--precision", default="FP32")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--cuda-graphs", action="store_true")
     args = parser.parse_args()
-    print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} turns a side")
+    device = torch.cuda.get_device_name() if args.device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, {device}, {args.precision}, {args.rounds} turns a side")
     for name in args.nets.split(","):
-        compare(name, args.rounds, args.device, args.compile)
+        for mode in args.modes.split(","):
+            way = Way(args.device, args.precision, mode == "compiled", args.cuda_graphs, args.batch)
+            compare(name, args.rounds, way)
 
 
 if __name__ == "__main__":
