@@ -12,7 +12,7 @@ from torch import fx
 from netdef.deploy.folding import folded_and_proven
 from netdef.diagnostics import Diagnostic, RunError, error, warning
 from netdef.files import write_atomic
-from netdef.graph.deploy import deploy, removed
+from netdef.graph.deploy import demand_work, deploy, removed
 from netdef.ir import Graph, Node
 from netdef.targets.source import write_source
 from netdef.targets.torch import build_module, layer_blobs, load_arrays, net_layers, shared_blobs
@@ -49,7 +49,7 @@ def eject(net: Graph, path: PathLike, weights: Sequence[PathLike] = (), *, fold:
         NetdefError: a layer cannot stand alone (ND0902, ND0930), or weights do not fit (ND06xx).
         RunError: a file cannot be written (ND0601, ND0914), or the folded net parts from the net (ND0931).
     """
-    graph = deployed = net if net.phase == "TRAIN" else deploy(net)
+    graph = deployed = net if net.phase == "TRAIN" else demand_work(deploy(net))
     target = Path(path)
     left_out = tuple(node.id for node in removed(net, deployed))
     if not weights:
