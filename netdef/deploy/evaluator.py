@@ -1,9 +1,9 @@
 """onnx's own reference evaluator, the definition of the operators turned to code, right and in bearable time.
 
 Where onnx's is wrong or walks over every value in Python, an implementation of ours stands in for it, written from the
-operators' definitions: LRN (onnx 1.23 sums over the first channels only, as many as there are rows), ConvTranspose
-(wrong with groups), GatherElements (fails where the axis is negative), MaxPool and AveragePool (those of GoogLeNet took
-44 s).
+operators' definitions: LRN (onnx 1.23 sums over the first channels only, as many as there are rows), BatchNormalization
+(trains before opset 14), ConvTranspose (wrong with groups), GatherElements (fails where the axis is negative), MaxPool
+and AveragePool (those of GoogLeNet took 44 s).
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ WORK_LIMIT = 2e10
 
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """The evaluator of a model."""
-    return ReferenceEvaluator(model, new_ops=[LRN, GatherElements, ConvTranspose, MaxPool, AveragePool])
+    return ReferenceEvaluator(
+        model, new_ops=[LRN, BatchNormalization, GatherElements, ConvTranspose, MaxPool, AveragePool]
+    )
 
 
 class LRN(OpRun):
@@ -44,6 +46,18 @@ class LRN(OpRun):
         padded = np.pad(x * x, [(0, 0), (before, behind), *[(0, 0)] * (x.ndim - 2)])
         total = sliding_window_view(padded, size, axis=1).sum(-1)
         return ((x / (bias + alpha / size * total) ** beta).astype(x.dtype),)
+
+
+class BatchNormalization(OpRun):
+    """``scale * (x - mean) / sqrt(variance + epsilon) + bias``, each channel with the statistics given."""
+
+    op_domain = ""
+
+    def _run(self, x: Array, *channels: Array, epsilon: float, training_mode: int = 0, **_: Any) -> tuple[Array]:
+        if training_mode or len(self.onnx_node.output) > 1:
+            raise NotImplementedError("BatchNormalization that trains")
+        scale, bias, mean, variance = (values.reshape(-1, *[1] * (x.ndim - 2)) for values in channels)
+        return ((scale * (x - mean) / np.sqrt(variance + epsilon) + bias).astype(x.dtype),)
 
 
 class GatherElements(OpRun):

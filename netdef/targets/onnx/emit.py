@@ -88,7 +88,7 @@ def emit(
     emission.images = frozenset(blob.id for blob in image_inputs(graph)) if any_size else frozenset()
     _reserve(emission)
     for param in graph.params.values():
-        array = np.ascontiguousarray(arrays[param.id], np.float32)
+        array = np.asarray(arrays[param.id], np.float32, order="C")
         emission.tensors.append((emission.initializers[param.id], array))
     for node in graph.nodes:
         if not _is_input(graph, node):
