@@ -8,7 +8,7 @@ from netdef.cli.options import net_options, shape_option, state_options
 from netdef.cli.writing import Writing
 from netdef.data.probe import prober
 from netdef.files import write_atomic
-from netdef.graph.deploy import deploy, removed
+from netdef.graph.deploy import demand_work, deploy, removed
 from netdef.graph.load import load_written
 from netdef.graph.prototxt import prototxt
 from netdef.graph.sizes import demand_sizes
@@ -34,7 +34,7 @@ def command(
     listed on standard error.
     """
     graph, messages = load_written(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
-    deployed = demand_sizes(deploy(graph))
+    deployed = demand_sizes(demand_work(deploy(graph)))
     text = prototxt(deployed, messages)
     gone = removed(graph, deployed)
     if gone:

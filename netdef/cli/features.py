@@ -39,5 +39,5 @@ def command(asked: Asked, blobs: tuple[str, ...], output: str) -> None:
         found = good_rows(rows(runner, preparation, paths, batch=asked.batch), tick, bad)
         count, files = write_features(Path(output), found, wanted)
     for file in files:
-        click.echo(f"{file}: {count:,} images")
+        click.echo(f"{file}: {count:,} image{'' if count == 1 else 's'}")
     finish(runner, started, count, bad)

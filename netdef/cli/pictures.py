@@ -244,6 +244,8 @@ def finish(runner: Runner, started: float, num_images: int, bad: Sequence[Path])
     """Tell the speed, and end with 1 where a file was no image."""
     elapsed_s = perf_counter() - started
     speed = f"{num_images / elapsed_s:,.1f} images/s" if num_images else "nothing done"
-    click.echo(f"{num_images:,} images in {elapsed_s:.2f} s: {speed}, {runner.engine}", err=True)
+    click.echo(
+        f"{num_images:,} image{'' if num_images == 1 else 's'} in {elapsed_s:.2f} s: {speed}, {runner.engine}", err=True
+    )
     if bad:
         click.get_current_context().exit(1)

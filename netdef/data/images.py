@@ -27,6 +27,8 @@ def decode_image(file: bytes, mode: int, what: str) -> NDArray[np.uint8]:
 
 def decode_pixels(file: bytes, mode: int, what: str) -> NDArray[np.uint8]:
     """The same with the channels last, (H, W, C) or (H, W), as OpenCV has them."""
+    if not file:
+        raise BadData("ND0513", f"{what}: an empty file")
     try:
         image: Any = cv2.imdecode(np.frombuffer(file, np.uint8), mode)
     except cv2.error as fault:

@@ -13,7 +13,7 @@ from netdef.deploy.folding import folded_and_proven
 from netdef.diagnostics import Diagnostic, RunError, error, warning
 from netdef.files import write_atomic
 from netdef.graph import demand_layers
-from netdef.graph.deploy import deploy, removed
+from netdef.graph.deploy import demand_work, deploy, removed
 from netdef.ir import Graph, Node
 from netdef.targets.source import write_source
 from netdef.targets.torch import build_module, layer_blobs, load_arrays, net_layers, shared_blobs
@@ -53,8 +53,7 @@ def eject(
         NetdefError: no layer is there (ND0906), one cannot stand alone (ND0902, ND0930), weights do not fit (ND06xx).
         RunError: a file cannot be written (ND0601, ND0914), or the folded net parts from the net (ND0931).
     """
-    graph = deployed = net if net.phase == "TRAIN" else deploy(net)
-    demand_layers(graph)
+    graph = deployed = demand_layers(net) if net.phase == "TRAIN" else demand_work(deploy(net))
     target = Path(path)
     left_out = tuple(node.id for node in removed(net, deployed))
     if not weights:

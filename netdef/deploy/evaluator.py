@@ -1,9 +1,9 @@
 """onnx's own reference evaluator, the definition of the operators turned to code, right and in bearable time.
 
 Where onnx's is wrong or walks over every value in Python, an implementation of ours stands in for it, written from the
-operators' definitions: LRN (onnx 1.23 sums over the first channels only, as many as there are rows), ConvTranspose
-(wrong with groups), BatchNormalization (before opset 14 it mixes the batch's own statistics in), GatherElements (fails
-where the axis is negative), MaxPool and AveragePool (those of GoogLeNet took 44 s).
+operators' definitions: LRN (onnx 1.23 sums over the first channels only, as many as there are rows), BatchNormalization
+(trains before opset 14), ConvTranspose (wrong with groups), GatherElements (fails where the axis is negative), MaxPool
+and AveragePool (those of GoogLeNet took 44 s).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import onnx
 from numpy.lib.stride_tricks import sliding_window_view
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
-from onnx.reference.ops import op_average_pool, op_batch_normalization, op_conv_transpose, op_max_pool
+from onnx.reference.ops import op_average_pool, op_conv_transpose, op_max_pool
 
 Array = npt.NDArray[Any]
 
@@ -48,18 +48,16 @@ class LRN(OpRun):
         return ((x / (bias + alpha / size * total) ** beta).astype(x.dtype),)
 
 
-class BatchNormalization(op_batch_normalization.BatchNormalization_14):
-    """``scale * (x - mean) / sqrt(var + epsilon) + bias`` for each channel, mean and var being given."""
+class BatchNormalization(OpRun):
+    """``scale * (x - mean) / sqrt(variance + epsilon) + bias``, each channel with the statistics given."""
 
     op_domain = ""
 
-    def _run(  # type: ignore[override]
-        self, x: Array, scale: Array, bias: Array, mean: Array, var: Array, **how: Any
-    ) -> Any:
-        if how.get("training_mode"):
-            return super()._run(x, scale, bias, mean, var, **how)  # type: ignore[no-untyped-call]
-        scale, bias, mean, var = (a.reshape(-1, *[1] * (x.ndim - 2)) for a in (scale, bias, mean, var))
-        return ((scale * (x - mean) / np.sqrt(var + how["epsilon"]) + bias).astype(x.dtype),)
+    def _run(self, x: Array, *channels: Array, epsilon: float, training_mode: int = 0, **_: Any) -> tuple[Array]:
+        if training_mode or len(self.onnx_node.output) > 1:
+            raise NotImplementedError("BatchNormalization that trains")
+        scale, bias, mean, variance = (values.reshape(-1, *[1] * (x.ndim - 2)) for values in channels)
+        return ((scale * (x - mean) / np.sqrt(variance + epsilon) + bias).astype(x.dtype),)
 
 
 class GatherElements(OpRun):

@@ -15,7 +15,7 @@ from netdef.deploy.twin import in_torch, loaded
 from netdef.deploy.verify import Step, allowed, compare, run_torch, silent, with_rounding
 from netdef.diagnostics import Diagnostic, RunError, error
 from netdef.files import write_atomic
-from netdef.graph.deploy import deploy
+from netdef.graph.deploy import demand_work, deploy
 from netdef.graph.fold import fold
 from netdef.graph.prototxt import prototxt
 from netdef.graph.write import Messages
@@ -62,7 +62,7 @@ def fold_files(
         NetdefError: the net or its weights are wrong (ND03xx, ND06xx, ND0902).
         RunError: the folded net parts from the net (ND0931), or a file cannot be written (ND0601, ND0914).
     """
-    graph = deploy(net)
+    graph = demand_work(deploy(net))
     step("reading weights")
     module, warnings = torch_twin(graph, weights, seed, strict=strict)
     step("folding and comparing")

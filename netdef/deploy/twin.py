@@ -22,7 +22,7 @@ def loaded(graph: Graph, arrays: Mapping[str, Array]) -> fx.GraphModule:
     module = build_module(graph, outputs=[*graph.blobs])
     with torch.no_grad():
         for id, tensor in tensors(module, graph).items():
-            tensor.copy_(torch.from_numpy(np.ascontiguousarray(arrays[id], np.float32)))
+            tensor.copy_(torch.from_numpy(np.asarray(arrays[id], np.float32, order="C")))
     return module
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
+from netdef.diagnostics import NetdefError, error
 from netdef.graph.filled import constant, following
 from netdef.graph.twins import one_tower
 from netdef.ir import Blob, Graph, Node, Places
@@ -49,6 +50,18 @@ def deploy(graph: Graph) -> Graph:
     nodes = following(tuple(_inputs(_alive((*kept, *links), wanted), wanted)))
     inputs = tuple(blob for node in nodes if _is_source(node) for blob in node.tops)
     return replace(graph, nodes=nodes, inputs=inputs, outputs=tuple(wanted))
+
+
+def demand_work(graph: Graph) -> Graph:
+    """The graph itself, if there is something in it to deploy.
+
+    Raises:
+        NetdefError: ND0906, it has no output, or none that is computed.
+    """
+    given = {blob.id for blob in graph.inputs}
+    if graph.outputs and any(blob.id not in given for node in graph.nodes for blob in node.tops):
+        return graph
+    raise NetdefError([error("ND0906", f'net "{graph.name}" computes nothing that could be deployed')])
 
 
 def removed(before: Graph, after: Graph) -> tuple[Node, ...]:

@@ -170,3 +170,16 @@ def test_mistakes(monkeypatch, capsys, tmp_path, arguments, code, says):
     assert run(monkeypatch, *arguments) == code
     assert says in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("command", ["eject", "fold", "deploy-net"])
+def test_a_net_that_has_nothing_to_deploy(monkeypatch, capsys, tmp_path, command):
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 } } }\n'
+        'layer { name: "s" type: "Silence" bottom: "d" }'
+    )
+    outputs = {"fold": ["-w", WEIGHTS, "-o", tmp_path / "n.prototxt", tmp_path / "n.caffemodel"]}
+    assert run(monkeypatch, command, net, *outputs.get(command, ["-o", tmp_path / "n.py"])) == 1
+    assert 'error[ND0906]: net "" computes nothing that could be deployed' in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [net]

@@ -104,6 +104,16 @@ def test_what_no_input_decides_is_stored(text: str, left: str) -> None:
         np.testing.assert_allclose(found, before[id], rtol=1e-5, atol=1e-6, err_msg=id)
 
 
+def test_a_parameter_without_axes_keeps_none(tmp_path: Path) -> None:
+    scalar = net(layer("Scale", "x", "s", "scale_param { num_axes: 0 bias_term: true }"), layer("ReLU", "s", "r"))
+    graph = deployed(scalar)
+    arrays = random_arrays(graph)
+    assert {array.shape for array in arrays.values()} == {()}
+    assert values(graph, arrays)["s"].shape == (2, 4, 5, 6)
+    export(graph, tmp_path / "m.onnx", fold=False)
+    assert {tuple(tensor.dims) for tensor in onnx.load(tmp_path / "m.onnx").graph.initializer} == {()}
+
+
 def test_by_hand() -> None:
     text = net(
         TWO, layer("Power", "two", "p", "power_param { power: 3 scale: 2 shift: -1 }"), layer("Bias", "x p", "b")

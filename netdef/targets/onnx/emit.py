@@ -13,6 +13,7 @@ import onnx
 from onnx import helper
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.graph.deploy import demand_work
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Value
@@ -81,7 +82,7 @@ def emit(
         NetdefError: a layer has no meaning in ONNX (ND0901), a size is unknown (ND0904), the batch cannot be free
             (ND0905) or the size of images (ND0919), there is nothing to compute (ND0906).
     """
-    _require_work(graph)
+    demand_work(graph)
     shapes = sizes(graph, batch, any_size=any_size)
     emission = Emission(graph, opset, shapes, batch_axes(graph) if batch is None else {})
     emission.images = frozenset(blob.id for blob in image_inputs(graph)) if any_size else frozenset()
@@ -112,11 +113,6 @@ def _fresh(taken: set[str], wish: str) -> str:
         name = f"{wish}_{count}"
     taken.add(name)
     return name
-
-
-def _require_work(graph: Graph) -> None:
-    if not graph.outputs or all(_is_input(graph, node) for node in graph.nodes):
-        raise NetdefError([error("ND0906", f'net "{graph.name}" computes nothing that could be exported')])
 
 
 def _is_input(graph: Graph, node: Node) -> bool:

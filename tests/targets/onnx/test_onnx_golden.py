@@ -110,10 +110,11 @@ def test_net_agrees_with_caffe_in_every_blob(case: dict[str, Any], opset: int, m
     assert agrees(case, graph, emitted(case, graph, opset), "blob") >= 4
 
 
+@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("case", PLAIN, ids=ids_of(PLAIN))
-def test_the_evaluator_agrees_with_caffe(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_evaluator_agrees_with_caffe(case: dict[str, Any], opset: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(case, monkeypatch)
-    assert agrees(case, graph, emitted(case, graph, COMMON_OPSET), "top", runtime.reference)
+    assert agrees(case, graph, emitted(case, graph, opset), "top", runtime.reference)
 
 
 REFUSED = [case for case in LAYERS if case["layer_type"] in REFUSED_TYPES]
