@@ -142,7 +142,8 @@ class Python(Layer):
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """There is none."""
         raise Unsupported(
-            f"{self.describe()} is Python code, which an ONNX model cannot hold", help="export a net without the layer"
+            f"{self.describe()} is Python code, which an ONNX model cannot hold",
+            help="export a net without the layer; `--backend torch` predicts with it",
         )
 
 

@@ -28,6 +28,8 @@ _MAX_DEPTH = 16
 # What all datasets together may take. Caffe compresses nothing, and trained weights hardly shrink.
 _FREE_BYTES, _MAX_GROWTH = 64 << 20, 32
 
+_OTHER_NAME = "give the layer another name, or write .caffemodel"
+
 
 class Reader:
     """Reads datasets of one file, each once, within what its size makes believable."""
@@ -123,17 +125,18 @@ def write_hdf5(path: PathLike, layers: Iterable[LayerWeights]) -> None:
     """Write `layers` as Caffe's HDF5, whole or not at all.
 
     A blob goes under its index: its place, or its key where that is one, so that a layer whose first weight
-    is shared and stored elsewhere is LayerWeights(…, keys=("1",)). Errors: ND0601 where the system refuses.
+    is shared and stored elsewhere is LayerWeights(…, keys=("1",)). Of two layers with one name the later that has
+    blobs is written. Errors: ND0601 where the system refuses, ND0616 where a name cannot be a group's.
     """
     with reported(path), replacing(path) as stream, h5py.File(stream, "w") as root:
         root.create_group("data")
         for layer in layers:
             indices = layer.blob_keys if layer.keys_are_indices else tuple(map(str, range(len(layer.blobs))))
-            _write_group(root, f"data/{layer.name}", dict(zip(indices, layer.blobs, strict=True)))
+            _write_group(root, "data", layer.name, dict(zip(indices, layer.blobs, strict=True)))
             diffs = zip(indices, layer.diffs, strict=True) if layer.diffs else ()
             stored = {index: diff for index, diff in diffs if diff is not None}
             if stored:
-                _write_group(root, f"diff/{layer.name}", stored)
+                _write_group(root, "diff", layer.name, stored)
 
 
 def numbered(group: h5py.Group) -> list[str]:
@@ -141,10 +144,26 @@ def numbered(group: h5py.Group) -> list[str]:
     return sorted(filter(is_index, group), key=int)
 
 
-def _write_group(root: h5py.File, name: str, blobs: Mapping[str, Floats]) -> None:
-    group = root.require_group(name)
-    for index, data in blobs.items():
-        group.create_dataset(index, data=np.asarray(data, "<f4"))
+def _write_group(root: h5py.File, top: str, name: str, blobs: Mapping[str, Floats]) -> None:
+    if not _is_path(name):
+        if not blobs:
+            return
+        raise Damaged(f'a layer named "{name}" has no place in HDF5', code="ND0616", help=_OTHER_NAME)
+    try:
+        group = root.require_group(f"{top}/{name}")
+        for index in numbered(group) if blobs else ():
+            if isinstance(group[index], h5py.Dataset):
+                del group[index]
+        for index, data in blobs.items():
+            group.create_dataset(index, data=np.asarray(data, "<f4"))
+    except (TypeError, ValueError) as fault:
+        message = f'the layer "{name}" would lie in HDF5 where another has its numbers'
+        raise Damaged(message, code="ND0616", help=_OTHER_NAME) from fault
+
+
+def _is_path(name: str) -> bool:
+    """Whether a layer's name can be looked up again: HDF5 takes slashes for steps, and "." for no step."""
+    return "\0" not in name and all(part not in ("", ".") for part in name.split("/"))
 
 
 def _layers(reader: Reader, group: h5py.Group, name: str, seen: set[int], depth: int = 0) -> Iterator[LayerWeights]:

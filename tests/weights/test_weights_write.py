@@ -164,6 +164,33 @@ def test_no_such_folder(tmp_path, name):
     assert caught.value.diagnostics[0].code == "ND0601"
 
 
+@pytest.mark.parametrize(
+    "names",
+    [[""], ["."], ["/x"], ["x/"], ["a//b"], ["a/./b"], ["n\0m"], ["a", "a/0"], ["a/0", "a"]],
+    ids=repr,
+)
+def test_names_that_have_no_place_in_hdf5(tmp_path, names):
+    layers = [LayerWeights(name, "", (np.ones(2, np.float32),)) for name in names]
+    with pytest.raises(NetdefError) as caught:
+        write_weights(tmp_path / "w.h5", layers)
+    assert [d.code for d in caught.value.diagnostics] == ["ND0616"]
+    assert not (tmp_path / "w.h5").exists()
+
+
+def test_of_one_name_the_later_is_written(tmp_path):
+    """As a .caffemodel with both would load; layers without parameters are no matter, whatever their names."""
+    layers = [
+        LayerWeights("a", "", (np.zeros(3, np.float32), np.zeros(1, np.float32))),
+        LayerWeights("", "ReLU"),
+        LayerWeights("a", "", (np.ones(2, np.float32),)),
+        LayerWeights("a", "Dropout"),
+    ]
+    for ending in ("h5", "safetensors", "caffemodel"):
+        write_weights(tmp_path / f"w.{ending}", layers)
+        (found,) = read_weights(tmp_path / f"w.{ending}")["a"]
+        np.testing.assert_array_equal(found, np.ones(2))
+
+
 def test_unknown_extension(tmp_path):
     with pytest.raises(NetdefError, match="names no weight format") as caught:
         write_weights(tmp_path / "w.pth", LAYERS)

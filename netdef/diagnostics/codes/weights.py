@@ -167,8 +167,9 @@ training would not go on as it was.""",
         """\
 Caffe's HDF5 stores a shared weight with its owner alone, and a list of blobs can have no gap, so
 that such a file cannot become a `.caffemodel` without its net. Load it into the net and snapshot
-from there. The same code stands for an extension that names no weight format: use `.caffemodel`,
-`.h5` or `.safetensors`.""",
+from there. In HDF5 a layer's name is a path: it can be neither empty nor "." nor hold "//", and a layer `a/0` lies
+where the first blob of a layer `a` does. The same code stands for an extension that names no weight format: use
+`.caffemodel`, `.h5` or `.safetensors`.""",
     ),
     Page(
         "ND0617",
