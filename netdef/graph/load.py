@@ -91,14 +91,18 @@ def _meant(phases: Sequence[Phase], compiled: Sequence[Compiled]) -> list[Compil
     Where all that a state lacks are layers that its rules drop, it was hardly meant: of a phase that is whole with
     other stages nothing is told, and a phase that is whole with none (a deploy net's TRAIN, say) is warned about.
     """
-    whole = {phase for phase, one in zip(phases, compiled, strict=True) if one.graph}
-    told = []
-    for phase, one in zip(phases, compiled, strict=True):
-        if one.graph is not None or not whole or not _lacks_dropped_layers(one):
-            told.append(one)
-        elif phase not in whole:
-            told.append(replace(one, diagnostics=tuple(replace(d, severity=Severity.WARNING) for d in one.diagnostics)))
+    pairs = list(zip(phases, compiled, strict=True))
+    whole = {phase for phase, one in pairs if one.graph}
+    unmeant = [(phase, one) for phase, one in pairs if whole and not one.graph and _lacks_dropped_layers(one)]
+    told = [one for pair in pairs for one in pair[1:] if pair not in unmeant]
+    for lacking in sorted({phase for phase, _ in unmeant} - whole):
+        nearest = min((one for phase, one in unmeant if phase == lacking), key=lambda one: len(one.diagnostics))
+        told.append(replace(nearest, diagnostics=tuple(map(_dubious, nearest.diagnostics))))
     return told
+
+
+def _dubious(found: Diagnostic) -> Diagnostic:
+    return replace(found, severity=Severity.WARNING) if found.severity is Severity.ERROR else found
 
 
 def _lacks_dropped_layers(compiled: Compiled) -> bool:
