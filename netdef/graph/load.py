@@ -91,12 +91,16 @@ def _meant(phases: Sequence[Phase], compiled: Sequence[Compiled]) -> list[Compil
     Where all that a state lacks are layers that its rules drop, it was hardly meant: of a phase that is whole with
     other stages nothing is told, and a phase that is whole with none (a deploy net's TRAIN, say) is warned about.
     """
-    pairs = list(zip(phases, compiled, strict=True))
-    whole = {phase for phase, one in pairs if one.graph}
-    unmeant = [(phase, one) for phase, one in pairs if whole and not one.graph and _lacks_dropped_layers(one)]
-    told = [one for pair in pairs for one in pair[1:] if pair not in unmeant]
-    for lacking in sorted({phase for phase, _ in unmeant} - whole):
-        nearest = min((one for phase, one in unmeant if phase == lacking), key=lambda one: len(one.diagnostics))
+    whole = {phase for phase, one in zip(phases, compiled, strict=True) if one.graph}
+    if not whole:
+        return list(compiled)
+    told = [one for one in compiled if one.graph or not _lacks_dropped_layers(one)]
+    lacking: dict[Phase, list[Compiled]] = {}
+    for phase, one in zip(phases, compiled, strict=True):
+        if phase not in whole and _lacks_dropped_layers(one):
+            lacking.setdefault(phase, []).append(one)
+    for states in lacking.values():
+        nearest = min(states, key=lambda one: len(one.diagnostics))
         told.append(replace(nearest, diagnostics=tuple(map(_dubious, nearest.diagnostics))))
     return told
 
@@ -106,6 +110,7 @@ def _dubious(found: Diagnostic) -> Diagnostic:
 
 
 def _lacks_dropped_layers(compiled: Compiled) -> bool:
+    """Of a net that is not whole: whether it would be, had its rules dropped nothing."""
     errors = [d for d in compiled.diagnostics if d.severity is Severity.ERROR]
     return all(any(label.text == LEFT_OUT for label in d.labels) for d in errors)
 
