@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from netdef.diagnostics import Diagnostic, NetdefError, Source, has_errors
+from netdef.diagnostics import Diagnostic, NetdefError, Severity, Source, has_errors
 from netdef.graph.compile import Compiled, compile_net, states_of
 from netdef.graph.draft import Options
+from netdef.graph.wire import LEFT_OUT
 from netdef.graph.write import Messages
 from netdef.ir import Graph, Phase
 from netdef.schema import netdef_pb2 as pb
@@ -70,6 +71,8 @@ def check_bound(bound: Bound[pb.NetParameter], options: Options) -> Checked:
         compile_net(bound.message, bound.where, replace(options, phase=phase, stages=stages))
         for phase, stages in states
     ]
+    if not options.phase:
+        compiled = _meant([phase for phase, _ in states], compiled)
     graphs = tuple(one.graph for one in compiled if one.graph)
     return Checked(bound, graphs, (*bound.diagnostics, *_merged(compiled)))
 
@@ -80,6 +83,36 @@ def _states(bound: Bound[pb.NetParameter], options: Options) -> tuple[tuple[Phas
         return ((options.phase, options.stages),)
     meant = states_of(bound.message, bound.where)
     return tuple(dict.fromkeys((phase, options.stages or stages) for phase, stages in meant))
+
+
+def _meant(phases: Sequence[Phase], compiled: Sequence[Compiled]) -> list[Compiled]:
+    """What is to be told of states guessed from a file's rules: a net that is whole in one need not be in all.
+
+    Where all that a state lacks are layers that its rules drop, it was hardly meant: of a phase that is whole with
+    other stages nothing is told, and a phase that is whole with none (a deploy net's TRAIN, say) is warned about.
+    """
+    whole = {phase for phase, one in zip(phases, compiled, strict=True) if one.graph}
+    if not whole:
+        return list(compiled)
+    told = [one for one in compiled if one.graph or not _lacks_dropped_layers(one)]
+    lacking: dict[Phase, list[Compiled]] = {}
+    for phase, one in zip(phases, compiled, strict=True):
+        if phase not in whole and _lacks_dropped_layers(one):
+            lacking.setdefault(phase, []).append(one)
+    for states in lacking.values():
+        nearest = min(states, key=lambda one: len(one.diagnostics))
+        told.append(replace(nearest, diagnostics=tuple(map(_dubious, nearest.diagnostics))))
+    return told
+
+
+def _dubious(found: Diagnostic) -> Diagnostic:
+    return replace(found, severity=Severity.WARNING) if found.severity is Severity.ERROR else found
+
+
+def _lacks_dropped_layers(compiled: Compiled) -> bool:
+    """Of a net that is not whole: whether it would be, had its rules dropped nothing."""
+    errors = [d for d in compiled.diagnostics if d.severity is Severity.ERROR]
+    return all(any(label.text == LEFT_OUT for label in d.labels) for d in errors)
 
 
 def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:

@@ -14,6 +14,9 @@ from netdef.ir import UNKNOWN, Blob, Node, Places
 from netdef.layers import Arity
 from netdef.schema.suggest import nearest
 
+LEFT_OUT = "left out by its include or exclude rules"
+"""What a label says of the layer whose top is missing."""
+
 AUTOMATIC = "(automatic)"
 """Caffe's name of the top that a loss layer gets when none is written; it is no output of the net."""
 
@@ -70,7 +73,7 @@ class _Wiring:
         elsewhere = _writer(self.draft.dropped, name)
         if elsewhere:
             help = f'the layer that writes it, "{elsewhere.message.name}", takes no part in phase {self.draft.phase}'
-            return help, _label(elsewhere.where.span, "left out by its include or exclude rules")
+            return help, _label(elsewhere.where.span, LEFT_OUT)
         later = _writer(self.draft.written, name)
         if later is reader:
             return "it writes that itself: in place, too, a layer before it must have written it", ()

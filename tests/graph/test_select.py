@@ -4,7 +4,8 @@ from typing import Literal
 
 import pytest
 
-from netdef.graph import Options
+from netdef.diagnostics import Source
+from netdef.graph import Options, check
 from tests.graph.compiling import compiled, finding, graph
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
@@ -59,3 +60,44 @@ def test_a_layers_own_phase_chooses_nothing(phase: Literal["TRAIN", "TEST"], war
     assert [(d.code, d.severity.value, d.span.text) for d in result.diagnostics if d.span] == (
         [("ND0317", "warning", "phase")] if warned else []
     )
+
+
+def layer(name: str, bottom: str, top: str, rules: str = "") -> str:
+    return f'layer {{ name: "{name}" type: "ReLU" bottom: "{bottom}" top: "{top}" {rules} }}\n'
+
+
+GUESSED = [
+    pytest.param(layer("a", "x", "y", "include { phase: TEST }") + layer("b", "y", "z"), ["warning"], id="deploy"),
+    pytest.param(
+        layer("a", "x", "y", "include { phase: TEST stage: 'val' }")
+        + layer("a", "x", "y", "include { phase: TRAIN }")
+        + layer("drop", "y", "y", "include { stage: 'drop' }")
+        + layer("b", "y", "z"),
+        [],
+        id="stages that are not for all phases",
+    ),
+    pytest.param(
+        layer("a", "x", "y", "include { phase: TEST }") + layer("b", "y", "z") + layer("c", "no", "d"),
+        ["error", "error"],
+        id="whole in no phase",
+    ),
+    pytest.param(
+        layer("a", "x", "y", "include { phase: TEST }") + layer("b", "y", "z", "include { phase: TRAIN }"),
+        ["warning"],
+        id="another phase's blob",
+    ),
+    pytest.param(
+        layer("a", "x", "y") + layer("b", "q", "z", "include { phase: TRAIN }"), ["error"], id="nobody's blob"
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "severities"), GUESSED)
+def test_a_net_need_not_be_whole_in_phases_that_are_guessed(text: str, severities: list[str]) -> None:
+    found = check(Source("net", INPUT + text), Options()).diagnostics
+    assert [(d.code, d.severity.value) for d in found] == [("ND0302", severity) for severity in severities]
+
+
+def test_a_phase_that_is_asked_for_must_be_whole() -> None:
+    text = INPUT + layer("a", "x", "y", "include { phase: TEST }") + layer("b", "y", "z")
+    assert [d.severity.value for d in check(Source("net", text), Options(phase="TRAIN")).diagnostics] == ["error"]

@@ -19,7 +19,9 @@ Layers of a fork of Caffe (Permute, Normalize, PriorBox, ROIPooling, Upsample, â
         "unknown bottom",
         """
 A layer reads a blob that no layer before it writes. Layers are worked in the order of the file, so a blob must be
-written further up, by a layer that takes part in the same phase, level and stages.
+written further up, by a layer that takes part in the same phase, level and stages. Where a check has to guess the
+phases and the net is whole in the other one (a deploy net that leaves a layer out of TRAIN), this is only warned about;
+`--phase`, or a check of the solver, decides.
 
     layer { name: "relu1" type: "ReLU" bottom: "con1" top: "con1" }    # the blob is "conv1"
 """,
