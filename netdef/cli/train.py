@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any, TypeVar
 
 import click
 
@@ -24,6 +25,13 @@ from netdef.solver.nets import read_config
 from netdef.solver.snapshot import DAMAGED, Place, best_path, existing
 
 _EFFECTS = click.Choice(["stop", "snapshot", "none"])
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _effect(signal: str, default: str, help: str) -> Callable[[_F], _F]:
+    """An option for what a signal does, in Caffe's spelling."""
+    name = f"{signal}_effect"
+    return click.option(f"--{name}", f"-{name}", type=_EFFECTS, default=default, show_default=True, help=help)
 
 
 @click.command("train")
@@ -41,9 +49,9 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--level", "-level", type=int, help="Level of the training net.")
 @click.option("--stage", "-stage", "stages", multiple=True, help="A stage of the training net; may be repeated.")
 @click.option("--phase", "-phase", hidden=True, help="Read for Caffe's sake: training is always TRAIN.")
-@click.option("--sigint_effect", "-sigint_effect", type=_EFFECTS, default="stop", show_default=True)
-@click.option("--sigterm_effect", type=_EFFECTS, default="stop", show_default=True)
-@click.option("--sighup_effect", "-sighup_effect", type=_EFFECTS, default="snapshot", show_default=True)
+@_effect("sigint", "stop", "What Ctrl-C does, after the iteration.")
+@_effect("sigterm", "stop", "What a scheduler's SIGTERM does.")
+@_effect("sighup", "snapshot", "What the end of the terminal does.")
 def command(
     file: str | None,
     named: str | None,
@@ -65,9 +73,10 @@ def command(
 ) -> None:
     """Train the net of the solver file SOLVER.
 
-    Ctrl-C ends the iteration under way, takes a snapshot and stops; a second one stops at once. So does SIGTERM, which
-    schedulers send before they end a job: the exit code is then 143, and --resume auto goes on. With several GPUs, or
-    under torchrun, several processes train together; the solver's batch is shared out among them.
+    Ctrl-C ends the iteration (or breaks off the test) under way, takes a snapshot and stops; a second one stops at
+    once. SIGTERM, which schedulers send before they end a job, takes a snapshot and stops too, however often it comes:
+    the exit code is then 143, and --resume auto goes on. With several GPUs, or under torchrun, several processes train
+    together; the solver's batch is shared out among them.
     """
     path = _one(file, named)
     if weights and snapshot:
