@@ -141,8 +141,9 @@ def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -
 
 
 def _refuse_net_options(asked: Asked) -> None:
-    if asked.weights or asked.strict:
-        raise click.UsageError("an ONNX file has its weights in itself; --weights and --strict go with a prototxt")
+    for given, option in ((asked.weights, "--weights"), (asked.strict, "--strict")):
+        if given:
+            raise click.UsageError(f"an ONNX file has its weights in itself; {option} goes with a prototxt")
     if asked.backend == "torch":
         raise click.UsageError("torch cannot run an ONNX file; --backend torch goes with a prototxt")
 
