@@ -144,9 +144,9 @@ def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -
 
 
 def _refuse_net_options(asked: Asked) -> None:
-    if asked.weights or asked.strict:
-        message = "an ONNX file has its weights in itself; --weights goes with a prototxt, --strict with --weights"
-        raise click.UsageError(message)
+    for given, option in ((asked.weights, "--weights"), (asked.strict, "--strict")):
+        if given:
+            raise click.UsageError(f"an ONNX file has its weights in itself; {option} goes with a prototxt")
     if asked.backend == "torch":
         raise click.UsageError("torch cannot run an ONNX file; --backend torch goes with a prototxt")
 

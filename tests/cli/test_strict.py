@@ -94,4 +94,4 @@ def test_an_onnx_file_has_nothing_to_be_strict_about(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "predict", "m.onnx", "a.png", "--strict") == 2
-    assert "--strict with" in capsys.readouterr().err
+    assert "--strict goes with a prototxt" in capsys.readouterr().err
