@@ -14,10 +14,11 @@ from netdef.data.reader import ONE, WHOLE, Shard, Turns
 from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph
 from netdef.nn.loss import LabelError
+from netdef.nn.recurrent import Recurrent
 from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
-from netdef.solver.feed import Feed
+from netdef.solver.feed import RECURRENT, Feed
 from netdef.solver.memory import out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.randomness import Randomness
@@ -45,10 +46,14 @@ class RunningNet:
         self.batch_size = batch_size(graph)
         self.weights = {blob.id: weight for blob, weight in graph.losses()}
         self._call = wrap(module, graph, style)
+        # A compiled net would be compiled anew for each change of what it knows.
+        self._recurrent = [] if style.compile else list(_recurrent(module, graph))
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by blob, and the weighted sum of the losses, of the next batch."""
         self.batch = self.feed.next()
+        for layer, name in self._recurrent:
+            layer.unbroken = self.batch[name] if self.feed.is_unbroken(self.batch[name]) else None
         with self.style.autocast():
             outputs, loss = self._call(**self.batch)
         return outputs, loss
@@ -77,6 +82,15 @@ class RunningNet:
     def described(self, values: Sequence[tuple[str, NDArray[Any]]]) -> tuple[Output, ...]:
         """Outputs for an event, in the graph's order."""
         return tuple(Output(name, value, self.weights.get(name, 0.0)) for name, value in values)
+
+
+def _recurrent(module: fx.GraphModule, graph: Graph) -> Iterator[tuple[Recurrent, str]]:
+    """The layers that walk through sequences, with the argument that tells them where one begins."""
+    for node in graph.nodes:
+        if node.type in RECURRENT and node.bottoms[1].id in module.meta["inputs"]:
+            layer = module.get_submodule(module.meta["modules"][node.id])
+            assert isinstance(layer, Recurrent)
+            yield layer, module.meta["inputs"][node.bottoms[1].id]
 
 
 def build_net(
