@@ -49,6 +49,9 @@ class Recurrent(nn.Module):
         expose_hidden: whether the state comes and goes as arguments.
     """
 
+    unbroken: Tensor | None = None
+    """Flags of which the caller knows that no sequence begins after the first step: a GPU's are not looked at."""
+
     def __init__(self, inputs: int, num_output: int, gates: int, states: int, static: int, expose_hidden: bool) -> None:
         super().__init__()
         rows = gates * num_output
@@ -81,26 +84,35 @@ class Recurrent(nn.Module):
         static = more[0].reshape(x.shape[1], -1) if self.static else None
         given = more[bool(self.static) :]
         first = [state.detach().squeeze(0) for state in given] if self.expose_hidden else self._kept(x)
-        output, last = self._run(inputs, static, cont.detach().unsqueeze(2).to(x.dtype), first)
+        flags = cont.detach().unsqueeze(2).to(x.dtype)
+        run = self._at_once if self._goes_on(cont) else self._step_by_step
+        output, last = run(inputs, static, flags, first)
         last = [state.detach().unsqueeze(0) for state in last]
         if self.expose_hidden:
             return (output, *last)
         self._keep(last)
         return output
 
-    def _run(
+    def _goes_on(self, cont: Tensor) -> bool:
+        """Whether all flags but those of the first step are known to be 1."""
+        if torch.compiler.is_compiling():
+            return False
+        return cont is self.unbroken or (cont.device.type == "cpu" and bool((cont[1:] == 1).all()))
+
+    def _at_once(
         self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """From inputs (T, N, I), static (N, S), flags (T, N, 1), a state (N, D): outputs (T, N, D), the last state.
+        """What `_step_by_step` gives where no sequence begins after the first step, by torch's kernel over all."""
+        weight: Tensor = self.weight_x
+        if static is not None:
+            inputs = torch.cat([inputs, static.expand(len(inputs), -1, -1)], 2)
+            weight = torch.cat([weight, self.weight_static], 1)
+        return self._fused(inputs, weight, [(cont[0] * value).unsqueeze(0) for value in state])
 
-        By torch's kernel over all steps where no sequence begins after the first, step by step elsewhere.
-        """
-        if _goes_on(cont[1:]):
-            weight: Tensor = self.weight_x
-            if static is not None:
-                inputs = torch.cat([inputs, static.expand(len(inputs), -1, -1)], 2)
-                weight = torch.cat([weight, self.weight_static], 1)
-            return self._fused(inputs, weight, [(cont[0] * value).unsqueeze(0) for value in state])
+    def _step_by_step(
+        self, inputs: Tensor, static: Tensor | None, cont: Tensor, state: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """From inputs (T, N, I), static (N, S), flags (T, N, 1), a state (N, D): outputs (T, N, D), the last state."""
         steps = F.linear(inputs, self.weight_x, self.bias)
         if static is not None:
             steps = steps + F.linear(static, self.weight_static)
@@ -152,11 +164,6 @@ class LSTM(Recurrent):
         """The rows in torch's order of the gates."""
         o, g = 2 * self.num_output, 3 * self.num_output
         return torch.cat([weight[:o], weight[g:], weight[o:g]])
-
-
-def _goes_on(cont: Tensor) -> bool:
-    """Whether all flags are 1. A GPU's are not asked for: it would have to be waited for."""
-    return cont.device.type == "cpu" and not torch.compiler.is_compiling() and bool((cont == 1).all())
 
 
 class RNN(Recurrent):

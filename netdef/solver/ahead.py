@@ -14,6 +14,9 @@ from netdef.data.batch import Top
 from netdef.data.loader import Loader
 from netdef.data.source import BatchSource, State
 
+Finish = Callable[[Sequence[Top]], list[Tensor]]
+"""Makes tensors on the device of a batch."""
+
 DEPTH = 2
 """Batches on the device or on their way, beside the one that is computed with."""
 
@@ -35,14 +38,14 @@ class CopyStream:
     wait for them, not the processor; their memory is used again only when what was computed with them is done.
     """
 
-    def __init__(self, device: torch.device, finish: Callable[[Top], Tensor]) -> None:
+    def __init__(self, device: torch.device, finish: Finish) -> None:
         self.device, self._finish = device, finish
         self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def send(self, tops: Sequence[Top]) -> tuple[list[Tensor], torch.cuda.Event]:
         """See Transfer."""
         with torch.cuda.stream(self._stream):
-            tensors = [self._finish(top) for top in tops]
+            tensors = self._finish(tops)
             return tensors, self._stream.record_event()
 
     def receive(self, sent: tuple[list[Tensor], torch.cuda.Event]) -> list[Tensor]:
@@ -117,7 +120,7 @@ class Ahead:
 class Standing:
     """A source whose batches are all the same: sent once, they stay there. No layer writes over what it reads."""
 
-    def __init__(self, source: BatchSource, finish: Callable[[Top], Tensor]) -> None:
+    def __init__(self, source: BatchSource, finish: Finish) -> None:
         self._source, self._finish = source, finish
         self._handed = source.state()["batch"]
         self._tensors: list[Tensor] | None = None
@@ -130,7 +133,7 @@ class Standing:
     def next(self) -> list[Tensor]:
         """The batch, one tensor for each top."""
         if self._tensors is None:
-            self._tensors = [self._finish(top) for top in self._source.next_raw()]
+            self._tensors = self._finish(self._source.next_raw())
         self._handed += 1
         return self._tensors
 

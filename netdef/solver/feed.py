@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from netdef.data.batch import Top
+from netdef.data.batch import Images, Top
 from netdef.data.device import finish
 from netdef.data.loader import Loader
 from netdef.data.reader import ONE, WHOLE, Labels, Shard, Turns
@@ -22,6 +24,7 @@ from netdef.layers.loss import SoftmaxWithLoss
 from netdef.solver.ahead import Ahead, CopyStream, Standing
 from netdef.targets.torch import layout
 
+RECURRENT = ("LSTM", "RNN")
 Source = BatchSource | Loader | Ahead | Standing
 
 
@@ -47,6 +50,8 @@ class Feed:
         self.device, self.turns = device, turns
         self._channels_last = channels_last
         self.sources: dict[str, Source] = {}
+        self._flags = {n.bottoms[1].id for n in graph.nodes if n.type in RECURRENT}
+        self._unbroken = WeakTensorKeyDictionary()
         self._tops: list[tuple[Callable[[], list[Tensor]], list[str]]] = []
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
@@ -57,6 +62,13 @@ class Feed:
     def next(self) -> dict[str, Tensor]:
         """The next batch of every source, on the device, by argument name."""
         return {name: top for taking, names in self._tops for name, top in zip(names, taking(), strict=True)}
+
+    def is_unbroken(self, flags: Tensor) -> bool:
+        """Whether these are flags for LSTM and RNN by which no sequence begins after the first step.
+
+        They are looked at before they go to the device, which would have to be waited for.
+        """
+        return flags in self._unbroken
 
     def state(self) -> dict[str, State]:
         """Where each source stands, by its layer."""
@@ -80,12 +92,19 @@ class Feed:
             self.sources[node.id] = ahead
             return ahead.next
         self.sources[node.id] = source
-        return lambda: [self._send(top) for top in source.next_raw()]
+        return lambda: self._finish(node, source.next_raw())
 
     def _ahead(self, node: Node, source: BatchSource | Loader) -> Ahead | Standing:
         if isinstance(source, BatchSource) and isinstance(node.layer, DummyData) and node.layer.is_constant:
-            return Standing(source, self._send)
-        return Ahead(source, CopyStream(self.device, self._send))
+            return Standing(source, partial(self._finish, node))
+        return Ahead(source, CopyStream(self.device, partial(self._finish, node)))
+
+    def _finish(self, node: Node, tops: Sequence[Top]) -> list[Tensor]:
+        tensors = [self._send(top) for top in tops]
+        for blob, top, tensor in zip(node.tops, tops, tensors, strict=True):
+            if blob.id in self._flags and not isinstance(top, Images) and bool((top[1:] == 1).all()):
+                self._unbroken[tensor] = True
+        return tensors
 
     def _send(self, top: Top) -> Tensor:
         tensor = finish(top, self.device, pin=self.device.type == "cuda")

@@ -125,6 +125,10 @@ class Handful(Feed):
         self._start = (int(places[-1]) + 1) % self.num_rows
         return batch
 
+    def is_unbroken(self, flags: Tensor) -> bool:
+        """See Feed: not known."""
+        return False
+
     def at(self, start: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The numbers of the rows from `start` on, and the rows."""
         places = (start + torch.arange(self.batch)) % self.num_rows

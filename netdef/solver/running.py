@@ -15,10 +15,11 @@ from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph
 from netdef.nn.loss import LabelError
 from netdef.nn.python_watch import blamed
+from netdef.nn.recurrent import Recurrent
 from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
-from netdef.solver.feed import Feed
+from netdef.solver.feed import RECURRENT, Feed
 from netdef.solver.memory import check_room, failing, out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.other_sizes import OtherSizes
@@ -49,10 +50,14 @@ class RunningNet:
         self._call = wrap(module, graph, style)
         self._no_loss = torch.zeros((), device=style.device)
         self._others = OtherSizes(graph, module, style, team)
+        # A compiled net would be compiled anew for each change of what it knows.
+        self._recurrent = [] if style.compile else list(_recurrent(module, graph))
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by blob, and the weighted sum of the losses (0 in a net that only measures), of the next batch."""
         self.batch = self.feed.next()
+        for layer, name in self._recurrent:
+            layer.unbroken = self.batch[name] if self.feed.is_unbroken(self.batch[name]) else None
         with self.style.autocast():
             outputs, loss = (self._others.call(self.batch) or self._call)(**self.batch)
         return outputs, self._no_loss if loss is None else loss
@@ -86,6 +91,15 @@ class RunningNet:
     def described(self, values: Sequence[tuple[str, NDArray[Any]]]) -> tuple[Output, ...]:
         """Outputs for an event, in the graph's order."""
         return tuple(Output(name, value, self.weights.get(name, 0.0)) for name, value in values)
+
+
+def _recurrent(module: fx.GraphModule, graph: Graph) -> Iterator[tuple[Recurrent, str]]:
+    """The layers that walk through sequences, with the argument that tells them where one begins."""
+    for node in graph.nodes:
+        if node.type in RECURRENT and node.bottoms[1].id in module.meta["inputs"]:
+            layer = module.get_submodule(module.meta["modules"][node.id])
+            assert isinstance(layer, Recurrent)
+            yield layer, module.meta["inputs"][node.bottoms[1].id]
 
 
 def build_net(

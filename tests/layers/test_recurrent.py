@@ -184,6 +184,18 @@ def test_all_steps_at_once_equal_one_by_one(
     for _ in range(2):  # the second time with the state of the first
         fast = results(at_once, x, cont, *more)
         with monkeypatch.context() as patch:
-            patch.setattr("netdef.nn.recurrent._goes_on", lambda cont: False)
+            patch.setattr(LSTM, "_goes_on", lambda layer, cont: False)
             slow = results(one_by_one, x, cont, *more)
         torch.testing.assert_close(fast, slow, rtol=1e-10, atol=1e-12)
+
+
+def test_a_device_is_not_asked_for_flags() -> None:
+    """Tensors on torch's "meta" device have no numbers, as those on a GPU have none without waiting."""
+    layer = LSTM(3, 2).to("meta")
+    taken: list[str] = []
+    layer._at_once = lambda *arguments: taken.append("at once") or LSTM._at_once(layer, *arguments)
+    layer._step_by_step = lambda *arguments: taken.append("steps") or LSTM._step_by_step(layer, *arguments)
+    x, known, unknown = torch.empty(4, 2, 3, device="meta"), *(torch.empty(4, 2, device="meta") for _ in range(2))
+    layer.unbroken = known
+    assert [layer(x, cont).shape for cont in (known, unknown)] == [(4, 2, 2), (4, 2, 2)]
+    assert taken == ["at once", "steps"]

@@ -83,7 +83,9 @@ def test_a_constant_is_sent_once() -> None:
     layer = DummyData((Shape.of(2, 3),), (constant,))
     assert layer.is_constant
     sent: list[Top] = []
-    standing = Standing(open_source(layer, phase="TRAIN"), lambda top: sent.append(top) or finish(top))
+    standing = Standing(
+        open_source(layer, phase="TRAIN"), lambda tops: sent.extend(tops) or [finish(top) for top in tops]
+    )
     for number in range(3):
         assert standing.state()["batch"] == number
         (tensor,) = standing.next()
@@ -102,7 +104,8 @@ def test_copies_of_a_gpu(tmp_path: Path) -> None:
     device = torch.device("cuda", 0)
     plain = opened(tmp_path / "a", numbered(7, (3, 64, 64)))
     ahead = Ahead(
-        opened(tmp_path / "b", numbered(7, (3, 64, 64))), CopyStream(device, lambda top: finish(top, device, pin=True))
+        opened(tmp_path / "b", numbered(7, (3, 64, 64))),
+        CopyStream(device, lambda tops: [finish(top, device, pin=True) for top in tops]),
     )
     work = torch.ones(2048, 2048, device=device)
     sums = []

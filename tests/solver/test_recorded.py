@@ -12,6 +12,7 @@ import torch
 
 from netdef.diagnostics import NetdefError
 from netdef.graph import Options, load
+from netdef.nn import LSTM
 from netdef.solver.loop import Solver
 from netdef.solver.nets import read_config
 from netdef.solver.recorded import WARM_UPS, RecordedNet, Result, check
@@ -80,6 +81,33 @@ def test_replaying_changes_nothing(tmp_path: Path, iter_size: int, net: str) -> 
     plain, recorded = (run(path, how, iter_size=iter_size) for how in (False, True))
     assert recorded[0] == plain[0]
     assert all(torch.equal(recorded[1][name], value) for name, value in plain[1].items())
+
+
+@pytest.mark.parametrize(("filler", "known"), [('type: "constant" value: 1', True), ('type: "uniform"', False)])
+def test_flags_are_known_before_they_travel(tmp_path: Path, filler: str, known: bool) -> None:
+    net = RECURRENT.replace('type: "constant" value: 1', filler)
+    solver = small_run.SOLVER.replace("test_iter: 2 test_interval: 6", "")
+    path = small_run.make(tmp_path, net=net, solver=solver)
+    sequences(tmp_path)
+    with Solver(path) as running:
+        train = running.run.train
+        train.forward()
+        assert train.module.get_submodule("lstm").unbroken is (train.batch["cont"] if known else None)
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_gpu_takes_all_steps_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The losses of the processor, without a walk from step to step."""
+    path = small_run.make(tmp_path, net=RECURRENT, solver=small_run.SOLVER.replace("test_iter: 2 test_interval: 6", ""))
+    sequences(tmp_path)
+    traces = []
+    for device in ("cpu", 0):
+        with Solver(replace(read_config(str(path))[0], average_loss=100), device=device) as solver:
+            monkeypatch.setattr(LSTM, "_walk", None)
+            solver.step(5)
+            traces.append(list(solver.run.losses.recent))
+    assert traces[1] == pytest.approx(traces[0], rel=1e-3)
 
 
 def sequences(folder: Path) -> None:
