@@ -6,18 +6,18 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from time import monotonic
 from typing import Literal
 
 import torch
 from torch import Tensor, fx
 
-from netdef.diagnostics import Diagnostic, NetdefError, RunError, error
+from netdef.diagnostics import Diagnostic, NetdefError, RunError
 from netdef.solver import device as devices
 from netdef.solver import snapshot as snapshots
 from netdef.solver import state
+from netdef.solver.build import build
 from netdef.solver.config import SolverConfig
-from netdef.solver.debug import DebugNet, build_debug
+from netdef.solver.debug import DebugNet
 from netdef.solver.divergence import divergence, gradients_finite, weights_finite
 from netdef.solver.evaluate import Interrupted, Score, evaluate
 from netdef.solver.events import (
@@ -33,18 +33,16 @@ from netdef.solver.events import (
     Warned,
 )
 from netdef.solver.feed import advanced
-from netdef.solver.losses import Losses
-from netdef.solver.nets import check_trainable, compile_choice, read_config
+from netdef.solver.keeping import keep, keep_best
+from netdef.solver.nets import read_config
 from netdef.solver.optimizer import CaffeOptimizer
-from netdef.solver.part import build_train
+from netdef.solver.pace import Pace
 from netdef.solver.policy import single
-from netdef.solver.randomness import Randomness
-from netdef.solver.rescue import rescued, why
-from netdef.solver.run import Run, agree, attach, load_weights, make_optimizer, update
-from netdef.solver.running import build_test, lending, reported, share_weights
-from netdef.solver.scaling import NO_SCALE, LossScale
-from netdef.solver.style import Style
-from netdef.solver.team import ALONE, Team, current
+from netdef.solver.rescue import rescued
+from netdef.solver.run import Run, agree, attach, load_weights, update
+from netdef.solver.running import lending, reported
+from netdef.solver.scaling import NO_SCALE
+from netdef.solver.team import current
 from netdef.solver.watched import Standing
 
 Request = Literal["stop", "snapshot"]
@@ -104,8 +102,7 @@ class Solver:
         self._saved: int | None = None
         self._updating = False
         self._origin = (0, self.run.train.feed.state())
-        self._began = monotonic()
-        self._shown = (self._began, 0)
+        self._pace = Pace()
         nets = (self.run.train, *self.run.tests)
         self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
         attach(self.run)
@@ -168,7 +165,7 @@ class Solver:
             RunError: ND0801, the loss is not finite any more.
         """
         self.stopped = False
-        self._shown = (monotonic(), self.iter)
+        self._pace.start(self.iter)
         self._origin = (self.iter, self.run.train.feed.state())
         with self.run.random.active(), reported(self.run.train):
             for _ in range(count):
@@ -199,18 +196,15 @@ class Solver:
         Raises:
             RunError: ND0802, it cannot be written; ND0801, the run has diverged.
         """
-        began = monotonic()
+        began = self._pace.time_s
         self._check_finite()
         agree(self.run)
         if not weights_finite(self.run.train):
             raise self._divergence()
-        place = snapshots.Place.of(self.config.snapshot_prefix, self.iter, self.config.snapshot_format)
-        failure = self._write(place, state.capture(self.run))
-        if failure is not None:
-            raise failure
+        place = keep(self.run)
         self._saved = self.iter
         self._tell(Snapshotted(self.iter, place.weights, place.state))
-        self._pause(began)
+        self._pace.leave_out(began)
         return place
 
     def restore(self, path: PathLike) -> None:
@@ -236,21 +230,8 @@ class Solver:
         """Close it."""
         self.close()
 
-    def _write(self, place: snapshots.Place, content: snapshots.Content) -> RunError | None:
-        """Let the first process write; every process gets the error."""
-        failure = None
-        if self.team.leads:
-            try:
-                snapshots.prepare(self.config.snapshot_prefix)
-                snapshots.write(place, content)
-                snapshots.prune(self.config.snapshot_prefix, self.config.snapshot_keep, self.iter)
-            except (NetdefError, OSError) as fault:
-                failure = _unwritten(self.iter, fault)
-        (failed,) = self.team.any(failure is not None)
-        return failure or (_unwritten(self.iter, OSError("the first process could not write it")) if failed else None)
-
     def _build(self, level: int | None, stages: tuple[str, ...]) -> Run:
-        return _build(self.config, self.device, self.team, level, stages)
+        return build(self.config, self.device, self.team, level, stages)
 
     @property
     def _keeps_snapshots(self) -> bool:
@@ -332,15 +313,15 @@ class Solver:
             return [self._test(number, stop) for number in range(len(self.run.tests))]
 
     def _test(self, number: int, stop: Callable[[], bool]) -> Score:
-        began = monotonic()
+        began = self._pace.time_s
         self._tell(Testing(self.iter, number))
         net = self.run.tests[number]
         average = self.run.average.in_place() if self.run.average else nullcontext()
         with average, lending(self.run.train, net), reported(net):
             score = evaluate(net, self.config.tests[number].num_batches, stop=stop)
         loss = score.loss if self.config.test_compute_loss else None
-        self._tell(Tested(self.iter, number, score.outputs, loss, self._time()))
-        self._pause(began)
+        self._tell(Tested(self.iter, number, score.outputs, loss, self._pace.time_s))
+        self._pace.leave_out(began)
         return score
 
     def _judge(self, scores: Sequence[Score]) -> None:
@@ -365,19 +346,14 @@ class Solver:
 
     def _keep_best(self, standing: Standing) -> None:
         """Write the weights that were tested; where that fails, training goes on."""
-        path = snapshots.best_path(self.config.snapshot_prefix, self.config.snapshot_format)
         try:
-            with state.averaged(self.run) as layers:
-                if not self.team.leads:
-                    return
-                snapshots.prepare(self.config.snapshot_prefix)
-                as_hdf5 = self.config.snapshot_format == "HDF5"
-                snapshots.write_weights(path, self.run.train.graph.name, layers, as_hdf5=as_hdf5)
-        except (NetdefError, OSError) as fault:
-            self._warn(_unwritten(self.iter, fault).diagnostics)
+            path = keep_best(self.run)
+        except RunError as failure:
+            self._warn(failure.diagnostics)
             return
         assert standing.best is not None
-        self._tell(Best(self.iter, standing.watch.output, standing.best, path))
+        if path is not None:
+            self._tell(Best(self.iter, standing.watch.output, standing.best, path))
 
     def _show_debug(self) -> None:
         if isinstance(self.run.train, DebugNet):
@@ -388,27 +364,19 @@ class Solver:
         values = [(name, value.detach().float().cpu().numpy()) for name, value in outputs.items()]
         loss, described = self.loss, self.run.train.described(values)
         self._check_finite()
-        self._tell(Displayed(self.iter, loss, rate, described, self._speed(), self._time()))
+        self._tell(Displayed(self.iter, loss, rate, described, self._speed(), self._pace.time_s))
 
     def _show_last(self) -> None:
         """The loss after the last update takes one more batch, and has no update to show the rate of."""
         with torch.no_grad():
             _, loss = self.run.train.forward()
         self.run.losses.add(self.iter, self.team.mean(loss))
-        self._tell(Displayed(self.iter, self.loss, None, (), self._speed(), self._time()))
+        self._tell(Displayed(self.iter, self.loss, None, (), self._speed(), self._pace.time_s))
 
     def _speed(self) -> float | None:
         """Images a second since it was last asked for."""
-        (before, first), now = self._shown, monotonic()
-        self._shown = (now, self.iter)
-        return (self.iter - first) * self.images_per_iteration / (now - before) if self.iter > first else None
-
-    def _pause(self, began: float) -> None:
-        """Leave the time since `began` out of the speed."""
-        self._shown = (self._shown[0] + monotonic() - began, self._shown[1])
-
-    def _time(self) -> float:
-        return monotonic() - self._began
+        iterations = self._pace.per_second(self.iter)
+        return None if iterations is None else iterations * self.images_per_iteration
 
     def _due(self, interval: int) -> bool:
         return interval > 0 and self.run.iter % interval == 0
@@ -440,22 +408,3 @@ class Solver:
         asked = self.device.type == "cpu" and self.run.scale is NO_SCALE
         if asked and not gradients_finite(self.optimizer):
             raise divergence(self.run.train, "a gradient is", self.iter, self._saved)
-
-
-def _build(config: SolverConfig, device: torch.device, team: Team, level: int | None, stages: tuple[str, ...]) -> Run:
-    style = Style.of(config, device, team)
-    graph = compile_choice(config.train, config, level, stages)
-    check_trainable(graph)
-    graphs = [compile_choice(choice, config) for choice in config.tests]
-    random = Randomness(config.seed, device, team)
-    debugging = config.debug_info and team.world == 1
-    train = (build_debug if debugging else build_train)(graph, config, style, random)
-    tests = [build_test(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]
-    share_weights(train, *tests)
-    scale = LossScale(device, team if style.in_parts else ALONE) if config.precision == "FP16" else NO_SCALE
-    return Run(config, train, tests, make_optimizer(config, train), random, Losses(config.average_loss), scale)
-
-
-def _unwritten(iteration: int, fault: NetdefError | OSError) -> RunError:
-    help = "free some space, or change `snapshot_prefix`; the last whole snapshot is untouched"
-    return RunError([error("ND0802", f"no snapshot at iteration {iteration}: {why(fault)}", help=help)])

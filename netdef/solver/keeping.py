@@ -1,0 +1,58 @@
+"""How do the processes of a run write what it has learned, and what do they say where that fails?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netdef.diagnostics import NetdefError, RunError, error
+from netdef.solver import snapshot as snapshots
+from netdef.solver import state
+from netdef.solver.rescue import why
+from netdef.solver.run import Run
+
+
+def keep(run: Run) -> snapshots.Place:
+    """Take a snapshot: the first process writes, every process gets the error.
+
+    Raises:
+        RunError: ND0802, it cannot be written; what was there before is untouched.
+    """
+    config, team = run.config, run.train.team
+    place = snapshots.Place.of(config.snapshot_prefix, run.iter, config.snapshot_format)
+    content, failure = state.capture(run), None
+    if team.leads:
+        try:
+            snapshots.prepare(config.snapshot_prefix)
+            snapshots.write(place, content)
+            snapshots.prune(config.snapshot_prefix, config.snapshot_keep, run.iter)
+        except (NetdefError, OSError) as fault:
+            failure = _unwritten(run.iter, fault)
+    (failed,) = team.any(failure is not None)
+    if failed:
+        raise failure or _unwritten(run.iter, OSError("the first process could not write it"))
+    return place
+
+
+def keep_best(run: Run) -> Path | None:
+    """Write the weights as they are tested; None in the processes that do not write.
+
+    Raises:
+        RunError: ND0802, they cannot be written.
+    """
+    config = run.config
+    path = snapshots.best_path(config.snapshot_prefix, config.snapshot_format)
+    try:
+        with state.averaged(run) as layers:
+            if not run.train.team.leads:
+                return None
+            snapshots.prepare(config.snapshot_prefix)
+            as_hdf5 = config.snapshot_format == "HDF5"
+            snapshots.write_weights(path, run.train.graph.name, layers, as_hdf5=as_hdf5)
+    except (NetdefError, OSError) as fault:
+        raise _unwritten(run.iter, fault) from fault
+    return path
+
+
+def _unwritten(iteration: int, fault: NetdefError | OSError) -> RunError:
+    help = "free some space, or change `snapshot_prefix`; the last whole snapshot is untouched"
+    return RunError([error("ND0802", f"no snapshot at iteration {iteration}: {why(fault)}", help=help)])
