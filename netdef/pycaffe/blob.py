@@ -67,6 +67,10 @@ class Blob(FourAxes):
         self.value().copy_(value)
         self._data.changed()
 
+    def changed(self) -> None:
+        """Note that torch wrote into the values."""
+        self._data.changed()
+
     def fill_gradient(self, value: Tensor, *, add: bool = False) -> None:
         """Take over a gradient, or add it to what is there."""
         held = self.gradient()

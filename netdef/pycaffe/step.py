@@ -84,6 +84,9 @@ class Step:
         with torch.set_grad_enabled(learns):
             leaves = [self._leaf(index, learns) for index in range(len(self.bottoms))]
             values = self._computed(leaves)
+        if isinstance(self.module, PythonLayer):  # which may write into its bottoms
+            for blob in self.bottoms:
+                blob.changed()
         for blob, value in zip(self.tops, values, strict=True):
             blob.fill(value.detach())
         for param in self.params:

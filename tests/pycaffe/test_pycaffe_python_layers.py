@@ -13,6 +13,7 @@ import netdef
 import netdef.pycaffe as caffe
 from netdef.pycaffe import layers as L
 from netdef.pycaffe import params as P
+from netdef.pycaffe.memory import Memory
 
 MODULE = "netdef_test_script_layers"
 CODE = """
@@ -70,6 +71,11 @@ class Times(caffe.Layer):
         top[0].data[...] = self.factor * bottom[0].data
     def backward(self, top, propagate_down, bottom):
         bottom[0].diff[...] = self.factor * top[0].diff
+
+class Halves(Times):
+    def forward(self, bottom, top):
+        bottom[0].data[...] /= 2
+        super().forward(bottom, top)
 
 class Shifts(torch.nn.Module):
     def __init__(self):
@@ -173,6 +179,22 @@ def test_one_object_from_setup_on() -> None:
     net.blobs["x"].data[...] = 2
     assert (net.forward()["y"] == 10).all()
     assert len(made) == 1
+
+
+def test_what_a_layer_writes_into_its_bottom_is_seen_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numpy side of a blob is a copy there, made before the layer ran."""
+    made = Memory.__init__
+
+    def mirrored(self: Memory, tensor: Any) -> None:
+        made(self, tensor)
+        self.mirrored, self._array = True, None
+
+    monkeypatch.setattr(Memory, "__init__", mirrored)
+    net = allowed_net(TIMES.replace("Times", "Halves"))
+    net.blobs["x"].data[...] = 4
+    net.forward()
+    assert (net.blobs["x"].data == 2).all()
+    assert (net.blobs["y"].data == 6).all()
 
 
 def test_a_second_net_has_its_own_object() -> None:
