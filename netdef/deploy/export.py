@@ -83,7 +83,8 @@ def export(
     arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     _require_finite(arrays)
     step("writing the graph")
-    written = fold_graph(graph, arrays, evaluate=in_torch) if fold else Folded(graph, arrays, ())
+    folded = fold_graph(graph, arrays, evaluate=in_torch, fixed_size=not any_size) if fold else None
+    written = folded or Folded(graph, arrays, ())
 
     def written_in(opset: int) -> onnx.ModelProto:
         return emit(written.graph, written.arrays, opset=opset, batch=batch, any_size=any_size)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import cast
 
-from netdef.graph.batch import Batch, batch_among
-from netdef.ir import Blob, Node, Shape
+from netdef.graph.batch import Batch, batch_among, batch_of
+from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Layer, Mismatch
+from netdef.layers.arithmetic import Power
 from netdef.layers.data import DummyData
 from netdef.layers.filled import Filled
 
@@ -40,6 +41,42 @@ def following(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     return next((found for found in (nodes, led) if all(_takes(found, batch, rows) for rows in _PROBES)), led)
 
 
+def without_effect(graph: Graph, wanted: Set[str]) -> Graph:
+    """The graph without what only Powers that give one number read: of that the size alone counts, but for the batch.
+
+    Sizes other than the batch's are taken for fixed.
+    """
+    batch, nodes = batch_of(graph), list(graph.nodes)
+    leader = next((node for node in nodes if node.tops and node.tops[0].id in batch.axes), None)
+    if leader is None or not any(_gives_one_number(node) for node in nodes):
+        return graph
+    probes = [_probe(graph.nodes, batch, rows) for rows in _PROBES]
+    for index, node in enumerate(nodes):
+        if _gives_one_number(node):
+            nodes[index] = _filled(node, leader, batch, [shapes[node.tops[0].id] for shapes in probes if shapes])
+    needed = {*wanted, *(blob.id for blob in graph.inputs)}
+    for node in reversed(nodes):
+        if any(blob.id in needed for blob in node.tops):
+            needed.update(blob.id for blob in node.bottoms)
+    return replace(graph, nodes=tuple(node for node in nodes if any(blob.id in needed for blob in node.tops)))
+
+
+def _gives_one_number(node: Node) -> bool:
+    return isinstance(node.layer, Power) and node.layer.constant is not None
+
+
+def _filled(node: Node, leader: Node, batch: Batch, found: Sequence[Shape]) -> Node:
+    """The node as a constant that follows the batch; as it is where more than one size, or none, does that plainly."""
+    shape, value = node.tops[0].shape, cast(Power, node.layer).constant
+    pairs = [*zip(*(sizes.dims or () for sizes in found), strict=False)] if len(found) == len(_PROBES) else []
+    moving = [axis for axis, pair in enumerate(pairs) if pair[0] != pair[1]]
+    if value is None or not shape.known or len(pairs) != shape.rank or [pairs[axis] for axis in moving] != [_PROBES]:
+        return node
+    (blob,) = leader.tops
+    layer = Filled(shape, value, moving[0], batch.axes[blob.id])
+    return replace(node, layer=layer, bottoms=(blob,), propagate=(False,))
+
+
 def _led(nodes: tuple[Node, ...], leader: Node, batch: Batch) -> tuple[Node, ...]:
     """The nodes with each constant that may be as long as the batch made so."""
     made = {node.id: _follow(node, leader, batch) for node in nodes if _may_follow(node, batch)}
@@ -67,15 +104,19 @@ def _follow(node: Node, leader: Node, batch: Batch) -> Node:
 
 
 def _takes(nodes: tuple[Node, ...], batch: Batch, rows: int) -> bool:
-    """Whether the nodes work on so many rows with the parameters that they have."""
+    return _probe(nodes, batch, rows) is not None
+
+
+def _probe(nodes: tuple[Node, ...], batch: Batch, rows: int) -> dict[str, Shape] | None:
+    """The shapes with so many rows and the parameters that are there; None where these do not work together."""
     shapes: dict[str, Shape] = {}
     for node in nodes:
         try:
             found = _sizes(node, batch, rows, lambda blob: shapes[blob.id])
         except Mismatch:
-            return False
+            return None
         shapes.update((blob.id, shape) for blob, shape in zip(node.tops, found, strict=True))
-    return True
+    return shapes
 
 
 def _sizes(node: Node, batch: Batch, rows: int, now: Callable[[Blob], Shape]) -> tuple[Shape, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from netdef.graph.affine import Affine, Array, Arrays, affine, ahead, behind
 from netdef.graph.bypass import bypass, without
 from netdef.graph.constants import Evaluate, store_constants
+from netdef.graph.filled import without_effect
 from netdef.ir import Graph, Node, Param, verify
 from netdef.layers import Layer
 
@@ -39,7 +40,14 @@ class Folded:
     removed: tuple[str, ...]
 
 
-def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = (), *, evaluate: Evaluate | None = None) -> Folded:
+def fold(
+    graph: Graph,
+    arrays: Arrays,
+    keep: Iterable[str] = (),
+    *,
+    evaluate: Evaluate | None = None,
+    fixed_size: bool = False,
+) -> Folded:
     """The same function in fewer layers, for a net of phase TEST (another one is returned as it is).
 
     BatchNorm with kept statistics, and Scale and Bias with parameters along one axis, go into the Convolution,
@@ -54,11 +62,14 @@ def fold(graph: Graph, arrays: Arrays, keep: Iterable[str] = (), *, evaluate: Ev
         arrays: the values of its parameters, by Param id.
         keep: ids of blobs to keep besides the outputs.
         evaluate: computes what no input decides; left in its layers if None.
+        fixed_size: whether no size but the batch will ever be another one, so that a Power that gives one number needs
+            nothing of what it reads.
     """
     if graph.phase != "TEST":
         return Folded(graph, dict(arrays), ())
     wanted = frozenset((*keep, *(blob.id for blob in graph.outputs)))
-    start, held = store_constants(graph, arrays, wanted, evaluate) if evaluate else (graph, dict(arrays))
+    alive = without_effect(graph, wanted) if fixed_size else graph
+    start, held = store_constants(alive, arrays, wanted, evaluate) if evaluate else (alive, dict(arrays))
     work = _Work(bypass(start, wanted), held, wanted, _shared(start))
     for step in (work.fold_behind, work.fold_ahead, work.fold_together):
         work.repeat(step)

@@ -53,8 +53,8 @@ class Power(Elementwise):
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`torch.pow` of an affine function."""
-        if self._constant is not None:
-            return (g.netdef.constant_like(bottoms[0], self._constant),)
+        if self.constant is not None:
+            return (g.netdef.constant_like(bottoms[0], self.constant),)
         x = self.inner.torch(g, bottoms[0])
         if self.power == 1:
             return (x if x != bottoms[0] else g.torch.clone(x),)
@@ -62,15 +62,16 @@ class Power(Elementwise):
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """Pow of an affine function."""
-        if self._constant is not None:
-            return (g.op("Expand", g.scalar(self._constant), g.op("Shape", bottoms[0])),)
+        if self.constant is not None:
+            return (g.op("Expand", g.scalar(self.constant), g.op("Shape", bottoms[0])),)
         x = self.inner.onnx(g, bottoms[0])
         if self.power == 1:
             return (x if x != bottoms[0] else g.op("Identity", x),)
         return (g.op("Pow", x, g.scalar(self.power)),)
 
     @property
-    def _constant(self) -> float | None:
+    def constant(self) -> float | None:
+        """What it gives whatever comes in; None where that counts."""
         if self.power == 0:
             return 1.0
         return float(_power(self.inner.shift, self.power)) if self.inner.scale == 0 else None

@@ -114,6 +114,27 @@ def test_a_parameter_without_axes_keeps_none(tmp_path: Path) -> None:
     assert {tuple(tensor.dims) for tensor in onnx.load(tmp_path / "m.onnx").graph.initializer} == {()}
 
 
+def test_what_only_a_power_of_scale_0_reads_is_not_computed(tmp_path: Path) -> None:
+    text = net(
+        layer("Convolution", "x", "c", "convolution_param { num_output: 4 kernel_size: 3 pad: 1 }", "c"),
+        layer("Power", "c", "p", "power_param { scale: 0 shift: 3 power: 2 }"),
+        layer("Eltwise", "x p", "e"),
+    )
+    graph = deployed(text)
+    report = export(graph, tmp_path / "m.onnx")  # proven at two batch sizes
+    types = {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
+    assert "Conv" not in types
+    assert report.proof.batch_sizes == (1, 3)
+    export(graph, tmp_path / "m.onnx", batch=5)
+    export(graph, tmp_path / "m.onnx", any_size=True)
+    assert "Conv" in {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
+    folded = fold(graph, random_arrays(graph), evaluate=in_torch, fixed_size=True)
+    found = values(folded.graph, folded.arrays)
+    assert found["p"].shape == (2, 4, 5, 6)
+    assert (found["p"] == 9).all()
+    assert graph.inputs == folded.graph.inputs
+
+
 def test_by_hand() -> None:
     text = net(
         TWO, layer("Power", "two", "p", "power_param { power: 3 scale: 2 shift: -1 }"), layer("Bias", "x p", "b")
