@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, fx
 
-from netdef.diagnostics import Diagnostic, NetdefError, RunError, error
+from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.solver import device as devices
 from netdef.solver import snapshot as snapshots
 from netdef.solver import state
@@ -101,6 +101,7 @@ class Solver:
         self._began = monotonic()
         self._shown = (self._began, 0)
         nets = (self.run.train, *self.run.tests)
+        self._warn(_unheeded(self.config, self.team))
         self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
         attach(self.run)
 
@@ -391,6 +392,14 @@ def _build(config: SolverConfig, device: torch.device, team: Team, level: int | 
     share_weights(train, *tests)
     scale = LossScale(device, team if style.in_parts else ALONE) if config.precision == "FP16" else NO_SCALE
     return Run(config, train, tests, make_optimizer(config, train), random, Losses(config.average_loss), scale)
+
+
+def _unheeded(config: SolverConfig, team: Team) -> list[Diagnostic]:
+    """What several processes make nothing of."""
+    if not config.debug_info or team.world == 1:
+        return []
+    message = f"`debug_info` has no effect in {team.world} processes: each has a part of every blob alone"
+    return [warning("ND0714", message, help="train some iterations in one process to see it")]
 
 
 def _unwritten(iteration: int, fault: NetdefError | OSError) -> RunError:
