@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netdef.diagnostics import Diagnostic
+from netdef.diagnostics import Diagnostic, error
 from netdef.ir import Graph
 from netdef.solver.config import SolverConfig
 from netdef.solver.factors import unused_rules
+
+UNRECORDED = {
+    "Filter": "the size of its tops depends on values",
+    "HDF5Output": "it writes to the disk",
+    "Python": "its code runs on the processor",
+}
+"""Layer types that a GPU cannot replay, and why."""
 
 
 def unfit(config: SolverConfig, train: Graph | None, tests: Sequence[Graph | None]) -> list[Diagnostic]:
     """An error for each `param_rule` without a layer, and each watched output that its test net has not.
 
-    A net that is None is not looked at.
+    And for each layer that a GPU is to record and cannot. A net that is None is not looked at.
     """
     found = unused_rules(train, config.param_rules) if train is not None else []
+    if train is not None and config.cuda_graphs and not config.compile and config.gpu is not None:
+        found += unrecorded(train)
     for watch in config.watches.values():
         graph = tests[watch.net]
         fault = watch.missing([blob.id for blob in graph.outputs]) if graph is not None else None
         found += [fault] if fault else []
+    return found
+
+
+def unrecorded(graph: Graph) -> list[Diagnostic]:
+    """An error for each layer that a GPU cannot record and replay."""
+    found = []
+    for node in graph.nodes:
+        if node.type in UNRECORDED:
+            message = f'`cuda_graphs`: {node.type} "{node.id}" cannot be recorded: {UNRECORDED[node.type]}'
+            found.append(error("ND0713", message, span=node.places.layer, help="remove `cuda_graphs`"))
     return found

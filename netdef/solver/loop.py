@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, fx
 
-from netdef.diagnostics import Diagnostic, NetdefError, RunError
+from netdef.diagnostics import Diagnostic, NetdefError, RunError, warning
 from netdef.solver import device as devices
 from netdef.solver import snapshot as snapshots
 from netdef.solver import state
@@ -104,6 +104,7 @@ class Solver:
         self._origin = (0, self.run.train.feed.state())
         self._pace = Pace()
         nets = (self.run.train, *self.run.tests)
+        self._warn(_unheeded(self.config, self.team))
         self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
         attach(self.run)
 
@@ -408,3 +409,11 @@ class Solver:
         asked = self.device.type == "cpu" and self.run.scale is NO_SCALE
         if asked and not gradients_finite(self.optimizer):
             raise divergence(self.run.train, "a gradient is", self.iter, self._saved)
+
+
+def _unheeded(config: SolverConfig, team: Team) -> list[Diagnostic]:
+    """What several processes make nothing of."""
+    if not config.debug_info or team.world == 1:
+        return []
+    message = f"`debug_info` has no effect in {team.world} processes: each has a part of every blob alone"
+    return [warning("ND0714", message, help="train some iterations in one process to see it")]

@@ -13,6 +13,7 @@ from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph, Shape
 from netdef.solver.config import SolverConfig
 from netdef.solver.feed import Feed
+from netdef.solver.fitting import unrecorded
 from netdef.solver.randomness import Randomness, set_states, states
 from netdef.solver.running import RunningNet, feed_of, prepared
 from netdef.solver.scaling import Scale
@@ -21,13 +22,6 @@ from netdef.solver.team import Team
 
 WARM_UPS = 3
 """Runs before the recording: cuDNN tries its algorithms, workspaces find their sizes (as in torch's own recipe)."""
-
-UNRECORDED = {
-    "Filter": "the size of its tops depends on values",
-    "HDF5Output": "it writes to the disk",
-    "Python": "its code runs on the processor",
-}
-"""Layer types that a GPU cannot replay, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +144,7 @@ def build_recorded(graph: Graph, config: SolverConfig, style: Style, random: Ran
 
 def check(graph: Graph, team: Team) -> None:
     """Refuse what cannot be recorded (ND0713)."""
-    found = []
-    for node in graph.nodes:
-        if node.type in UNRECORDED:
-            message = f'`cuda_graphs`: {node.type} "{node.id}" cannot be recorded: {UNRECORDED[node.type]}'
-            found.append(error("ND0713", message, span=node.places.layer, help="remove `cuda_graphs`"))
+    found = unrecorded(graph)
     if team.world > 1:
         help = "add `compile: true`, or remove `cuda_graphs`"
         found.append(error("ND0713", "`cuda_graphs` without `compile` records a single process", help=help))

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from netdef.cli.check import command
 from netdef.diagnostics import NetdefError
 from netdef.graph import Options, load
 from netdef.nn import LSTM
@@ -139,6 +141,11 @@ def test_what_cannot_be_recorded(tmp_path: Path) -> None:
         ("ND0713", '`cuda_graphs`: HDF5Output "out" cannot be recorded: it writes to the disk'),
         ("ND0713", "`cuda_graphs` without `compile` records a single process"),
     ]
+    solver = small_run.SOLVER.replace("CPU", "GPU") + " cuda_graphs: true"
+    path = small_run.make(tmp_path, net=small_run.NET + output, solver=solver)
+    checked = CliRunner().invoke(command, [str(path)], catch_exceptions=False)
+    assert checked.exit_code == 1
+    assert f"error[ND0713]: {messages[0][1]}" in checked.output
     small_run.make(tmp_path)
     check(load(str(tmp_path / "net.prototxt"), Options(phase="TRAIN")), ALONE)
 
