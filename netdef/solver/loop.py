@@ -42,7 +42,7 @@ from netdef.solver.rescue import rescued
 from netdef.solver.run import Run, agree, attach, load_weights, update
 from netdef.solver.running import lending, reported
 from netdef.solver.scaling import NO_SCALE
-from netdef.solver.team import current
+from netdef.solver.team import Team, current
 from netdef.solver.watched import Standing
 
 Request = Literal["stop", "snapshot"]
