@@ -66,8 +66,8 @@ Write `dim: 0` (copy) in the place of the number, or fix the batch: `--batch 64`
         "ND0906",
         "the net computes nothing",
         """\
-No layer takes part, or, in an export, none is left that computes an output after labels, losses, metrics and data
-layers are gone. Mostly `--phase`, `--level` or `--stage` select no layers.
+No layer takes part, or none is left that computes an output after labels, losses, metrics and data layers are gone, so
+that there is nothing to export, eject or fold. Mostly `--phase`, `--level` or `--stage` select no layers.
 
     netdef export train_val.prototxt --stage deply -o m.onnx      # a slip: no layer has this stage
 
@@ -95,7 +95,10 @@ names the first one in the order of the net: the fault lies in that layer, what 
 The model is not written. Possible reasons: a rule of netdef's is wrong for this case, or the runtime's operator is
 (try another `--opset`); with `netdef verify`, the model was made from other weights. A net that decides by a threshold
 on almost equal numbers can part by rounding alone: try another `--seed`. `--no-verify` writes the model without a
-proof.""",
+proof.
+
+Where the message speaks of onnx's evaluator, ONNX Runtime agrees with torch and the operators' own definition, run in
+numpy, does not: other runtimes may take its side. `--no-reference` leaves it out.""",
     ),
     Page(
         "ND0909",
