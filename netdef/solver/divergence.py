@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite
+
 import torch
+from torch import Tensor
 
 from netdef.diagnostics import RunError, error
-from netdef.ir import Graph, Node
+from netdef.ir import Graph, Node, Param
 from netdef.layers import Layer
-from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.running import RunningNet, whole_tensors
+from netdef.solver.team import ALONE
 from netdef.targets.torch import build_module, lend, tensors
 from netdef.targets.torch.parts import own
 
@@ -30,16 +34,36 @@ def divergence(net: RunningNet, what: str, iteration: int, saved: int | None) ->
     return RunError([error("ND0801", f"{what} not finite at iteration {iteration}: {place}", span=span, help=help)])
 
 
-@torch.no_grad()
-def gradients_finite(optimizer: CaffeOptimizer) -> bool:
-    """Whether the sum of all gradients is finite, which is quicker to see than each number.
+class GradientCheck:
+    """Whether a training net's gradients are finite, at little cost: looked at are those that tell of the others.
 
-    Where processes hold them in parts, each asks at the same time.
+    A bias's gradient is the plain sum of what comes back to its layer, from which all gradients of the layer are made;
+    of a layer without one every gradient is looked at, by its sum. What is finite in the sum and overflows only when
+    it is multiplied with the layer's input escapes: the loss of the next iteration tells of that.
+
+    Where processes hold parameters in parts, each asks at the same time.
     """
-    gradients = optimizer.gradients()
-    finite = not gradients or bool(torch.isfinite(torch.stack([grad.sum() for grad in gradients]).sum()))
-    (bad,) = optimizer.team.any(not finite)
-    return not bad
+
+    def __init__(self, net: RunningNet) -> None:
+        held = tensors(net.module, net.graph)
+        watched = {param.id: held[param.id] for node in net.graph.nodes for param in _telling(node, held)}
+        self._parameters = list(watched.values())
+        self._team = net.team if net.style.in_parts else ALONE
+
+    @torch.no_grad()
+    def passes(self) -> bool:
+        """Look at the gradients at hand."""
+        sums = [own(parameter.grad).sum() for parameter in self._parameters if parameter.grad is not None]
+        finite = not sums or isfinite(torch.stack(sums).sum().item())
+        (bad,) = self._team.any(not finite)
+        return not bad
+
+
+def _telling(node: Node, held: Mapping[str, Tensor]) -> list[Param]:
+    """The parameters of a layer whose gradients tell whether all of them are finite."""
+    learning = [param for param in node.params if held[param.id].requires_grad]
+    biases = [param for param in learning if param.spec.name == "bias"]
+    return biases if biases and node.type != "Python" else learning
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from netdef.solver import state
 from netdef.solver.build import build
 from netdef.solver.config import SolverConfig
 from netdef.solver.debug import DebugNet
-from netdef.solver.divergence import divergence, gradients_finite, weights_finite
+from netdef.solver.divergence import GradientCheck, divergence, weights_finite
 from netdef.solver.evaluate import Interrupted, Score, evaluate
 from netdef.solver.events import (
     Best,
@@ -100,6 +100,8 @@ class Solver:
         self._requests: set[Request] = set()
         self.images_per_iteration = self.run.train.batch_size * self.config.iter_size
         self._saved: int | None = None
+        asked = self.device.type == "cpu" and self.run.scale is NO_SCALE
+        self._gradients = GradientCheck(self.run.train) if asked else None
         self._updating = False
         self._origin = (0, self.run.train.feed.state())
         self._pace = Pace()
@@ -406,8 +408,7 @@ class Solver:
 
         With FP16 the scale sees to it, and a GPU is not asked, for it would have to be waited for.
         """
-        asked = self.device.type == "cpu" and self.run.scale is NO_SCALE
-        if asked and not gradients_finite(self.optimizer):
+        if self._gradients and not self._gradients.passes():
             raise divergence(self.run.train, "a gradient is", self.iter, self._saved)
 
 

@@ -213,8 +213,9 @@ makes whole batches by itself: with `batch: PER_DEVICE` each process makes one o
         """\
 The loss or a gradient became infinite or not a number. The message names the iteration, and the first layer whose
 output was not finite there, or else the first on the way back whose gradient was not. On the CPU training stops before
-that iteration changes any weight; a GPU is asked for its losses only now and then, so that weights may be spoilt by
-then. The snapshots taken before are good.
+that iteration changes any weight (a gradient that overflows only as it is multiplied with a layer's input is noticed in
+the next one); a GPU is asked for its losses only now and then, so that weights may be spoilt by then. The snapshots
+taken before are good.
 
 Mostly the learning rate is too high: divide `base_lr` by ten, or set `clip_gradients: 10`. If it happens in
 iteration 0, look at the data (numbers not scaled) and at the fillers.""",
