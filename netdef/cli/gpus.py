@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from netdef.diagnostics import NetdefError, error
+from netdef.ranks import local_rank, world_size
 
 
 def gpu_number(text: str | None) -> int | None:
@@ -25,12 +24,12 @@ def gpu_number(text: str | None) -> int | None:
 def own_gpu(text: str | None) -> int | None:
     """Of the GPUs that `--gpu` names, this process's: by its place among those on this machine."""
     numbers = gpu_numbers(text)
-    return numbers[int(os.environ.get("LOCAL_RANK", 0)) % len(numbers)] if numbers else None
+    return numbers[local_rank() % len(numbers)] if numbers else None
 
 
 def num_processes(gpu: str | None, wanted: int | None) -> int:
     """How many processes to start: `--processes`, else one a GPU; one where somebody has started several already."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if world_size() > 1:
         return 1
     return wanted or max(1, len(gpu_numbers(gpu)))
 

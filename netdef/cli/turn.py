@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import NoReturn
+
+from netdef.diagnostics import NetdefError
+from netdef.ranks import rank, world_size
 
 PARENT = "NETDEF_PARENT"
 """The variable that holds the id of the process that started this one, where that was `netdef train`."""
@@ -14,8 +18,10 @@ PATIENCE_S = 5.0
 
 
 def is_one_of_several() -> bool:
-    """Whether this process was started together with others."""
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+    """Whether this process trains together with others, which no other command than `train` does."""
+    with suppress(NetdefError):  # variables that are no numbers: `train` has said so
+        return sys.argv[1:2] == ["train"] and world_size() > 1
+    return False
 
 
 def wait_for_first() -> None:
@@ -24,8 +30,9 @@ def wait_for_first() -> None:
     torchrun then ends the others while they wait. Those that `netdef train` has started are listened to by their parent
     alone.
     """
-    if is_one_of_several() and int(os.environ.get("RANK", 0)) and PARENT not in os.environ:
-        time.sleep(PATIENCE_S)
+    with suppress(NetdefError):
+        if is_one_of_several() and rank() and PARENT not in os.environ:
+            time.sleep(PATIENCE_S)
 
 
 def leave(code: int) -> NoReturn:

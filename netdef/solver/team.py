@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from netdef.diagnostics import NetdefError, RunError, error
+from netdef.ranks import local_rank, world_size
 
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others: a test or a snapshot may lie in between."""
@@ -78,7 +78,7 @@ def current() -> Team:
     """The team that this process has joined; a team of one where it has not joined any."""
     if not (dist.is_available() and dist.is_initialized()):
         return ALONE
-    return Team(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0)))
+    return Team(dist.get_rank(), dist.get_world_size(), local_rank())
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def joined() -> Iterator[Team]:
         NetdefError: ND0720, the environment does not say who they are; ND0810, they cannot be reached.
         RunError: ND0810, one of them is lost in the block.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or (dist.is_available() and dist.is_initialized()):
+    if world_size() < 2 or (dist.is_available() and dist.is_initialized()):
         yield current()
         return
     with reported():
