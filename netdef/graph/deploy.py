@@ -11,6 +11,7 @@ from netdef.graph.filled import constant, following
 from netdef.graph.twins import one_tower
 from netdef.ir import Blob, Graph, Node, Places
 from netdef.layers import Layer, registry
+from netdef.layers.data import Input
 
 SINKS = frozenset({"Accuracy", "Silence"})
 """Layers that tell something of the run and make nothing that is used."""
@@ -220,7 +221,7 @@ def _is_source(node: Node) -> bool:
 
 
 def _input(blob: Blob) -> Layer:
-    return registry()["Input"](shapes=(blob.shape,))  # type: ignore[call-arg]  # the class is found by name
+    return Input((blob.shape,))
 
 
 def _standing_for(node: Node, blob: Blob, layer: Layer) -> Node:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import cast
 
 from netdef.ir import Blob, Graph, Node
-from netdef.layers import Layer, registry
+from netdef.layers import Layer
+from netdef.layers.data import Input
 
 
 def one_tower(graph: Graph, first: Blob, second: Blob) -> tuple[Node, ...] | None:
@@ -22,7 +23,7 @@ def one_tower(graph: Graph, first: Blob, second: Blob) -> tuple[Node, ...] | Non
     maker = graph.producers[own.id]
     if maker is not graph.producers[other.id] or _is_source(maker):
         return graph.nodes
-    layer = registry()["Input"](shapes=(own.shape,))  # type: ignore[call-arg]  # the class is found by name
+    layer = Input((own.shape,))
     cut = replace(
         maker, id=own.id, name=own.name, layer=layer, bottoms=(), tops=(own,), loss_weights=(0.0,), propagate=()
     )
