@@ -86,18 +86,19 @@ class Feed:
             source.close()
 
     def _begin(self, node: Node, source: BatchSource | Loader) -> Callable[[], list[Tensor]]:
-        """What takes the next batch of a source; on a GPU it is there already, unless a program hands it over."""
-        if self.device.type == "cuda" and source.readable_ahead:
-            ahead = self._ahead(node, source)
-            self.sources[node.id] = ahead
-            return ahead.next
-        self.sources[node.id] = source
-        return lambda: self._finish(node, source.next_raw())
+        """What takes the next batch of a source."""
+        self.sources[node.id] = there = self._there(node, source)
+        if isinstance(there, Ahead | Standing):
+            return there.next
+        return lambda: self._finish(node, there.next_raw())
 
-    def _ahead(self, node: Node, source: BatchSource | Loader) -> Ahead | Standing:
+    def _there(self, node: Node, source: BatchSource | Loader) -> Source:
+        """The source whose batches stand on the device, or go to a GPU ahead, unless a program hands them over."""
         if isinstance(source, BatchSource) and isinstance(node.layer, DummyData) and node.layer.is_constant:
             return Standing(source, partial(self._finish, node))
-        return Ahead(source, CopyStream(self.device, partial(self._finish, node)))
+        if self.device.type == "cuda" and source.readable_ahead:
+            return Ahead(source, CopyStream(self.device, partial(self._finish, node)))
+        return source
 
     def _finish(self, node: Node, tops: Sequence[Top]) -> list[Tensor]:
         tensors = [self._send(top) for top in tops]
