@@ -2,61 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import cast
 
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.graph.batch import Batch, batch_among
+from netdef.graph.reshape import with_shapes
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers import Layer, Mismatch
+from netdef.layers.axes import canonical
 from netdef.layers.data import Data, DummyData, HDF5Data, ImageData, MemoryData, WindowData
+from netdef.layers.joining import Slice
+from netdef.layers.reshaping import Reshape
+from netdef.layers.softmax import Softmax
 
 Rows = Callable[[int], int]
 """The number of rows in the place of another."""
 
+_SELECTING = ("BatchReindex", "Filter")
+"""Layers that pick rows of the whole batch."""
 
-def rebatch(graph: Graph, rows: Rows) -> Graph:
-    """The same net with `rows(n)` rows where its sources brought n.
 
-    Raises:
-        NetdefError: ND0721, a layer refuses: it states sizes that hold for the whole batch alone.
+@dataclass(frozen=True, slots=True)
+class Divisible:
+    """A net whose batch can be shared out.
+
+    Attributes:
+        graph: the net, with the whole batch.
+        axes: the axis on which the batch stands in what a source brings, by blob id; what has none is no part of it.
     """
-    shapes: dict[str, Shape] = {}
-    nodes = tuple(_node(node, shapes, rows) for node in graph.nodes)
-    blobs = {blob.id: blob for node in nodes for blob in node.tops}
-    inputs, outputs = (tuple(blobs[blob.id] for blob in old) for old in (graph.inputs, graph.outputs))
-    return replace(graph, nodes=nodes, inputs=inputs, outputs=outputs)
+
+    graph: Graph
+    batch: Batch
+    axes: Mapping[str, int]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Divisible:
+        """Find the axes: 0, but 1 in a recurrent net, whose blobs begin with (steps, streams).
+
+        Raises:
+            NetdefError: ND0721, the rows of a file are neither.
+        """
+        sources = [node for node in graph.nodes if cast(Layer, node.layer).is_source]
+        files = [node for node in sources if not isinstance(node.layer, DummyData)]
+        batch = batch_among(tuple(blob for node in (*files, *sources) for blob in node.tops), graph.nodes)
+        axes = {blob.id: 0 for node in files for blob in node.tops} | dict(batch.axes)
+        if batch.begins:
+            axes = dict(batch.axes)
+            refuse(_no_streams(node, blob, batch) for node in files for blob in node.tops if blob.id not in axes)
+        return cls(graph, batch, axes)
+
+    def in_rows(self, node: Node) -> bool:
+        """Whether a source can be asked for fewer rows, so that it reads no more than them."""
+        return not isinstance(node.layer, DummyData) and all(self.axes.get(blob.id) == 0 for blob in node.tops)
+
+    def rebatched(self, rows: Rows) -> Graph:
+        """The same net with `rows(n)` rows where its sources bring n; what they read is left as it is.
+
+        Raises:
+            NetdefError: ND0721, a layer refuses: it states sizes that hold for the whole batch alone, or mixes rows.
+        """
+        shapes: dict[str, Shape] = {}
+        nodes = []
+        for node in self.graph.nodes:
+            nodes.append(self._node(node, shapes, rows))
+            shapes.update((blob.id, blob.shape) for blob in nodes[-1].tops)
+        graph = with_shapes(replace(self.graph, nodes=tuple(nodes)), shapes)
+        refuse(_mixed(self.graph, graph))
+        return graph
+
+    def _node(self, node: Node, shapes: Mapping[str, Shape], rows: Rows) -> Node:
+        layer = cast(Layer, node.layer)
+        if layer.is_source:
+            return replace(node, tops=tuple(self._top(blob, rows) for blob in node.tops))
+        bottoms = tuple(shapes[blob.id] for blob in node.bottoms)
+        layer = self._restated(node, layer, bottoms, rows)
+        found = zip(node.tops, _inferred(node, layer, bottoms), strict=True)
+        return replace(node, layer=layer, tops=tuple(replace(blob, shape=shape) for blob, shape in found))
+
+    def _top(self, blob: Blob, rows: Rows) -> Blob:
+        axis = self.axes.get(blob.id)
+        size = None if axis is None else blob.shape[axis]
+        return blob if axis is None or size is None else replace(blob, shape=blob.shape.replace(axis, rows(size)))
+
+    def _restated(self, node: Node, layer: Layer, bottoms: tuple[Shape, ...], rows: Rows) -> Layer:
+        """A Reshape that states the batch as a number means the batch."""
+        if not isinstance(layer, Reshape) or bottoms[0] == node.bottoms[0].shape:
+            return layer
+        axis = self.batch.axis(node.tops[0].shape)
+        return layer if axis is None else layer.restated(bottoms[0], axis, rows)
 
 
-def _node(node: Node, shapes: dict[str, Shape], rows: Rows) -> Node:
-    layer = cast(Layer, node.layer)
-    bottoms = tuple(_with(blob, shapes[blob.id]) for blob in node.bottoms)
-    if layer.is_source:
-        layer = _source(layer, rows)
-        found = tuple(_rows_of(blob.shape, rows) for blob in node.tops)
-    else:
-        found = _inferred(node, layer, tuple(blob.shape for blob in bottoms))
-    tops = tuple(_with(blob, shape) for blob, shape in zip(node.tops, found, strict=True))
-    shapes.update((blob.id, blob.shape) for blob in tops)
-    return replace(node, layer=layer, bottoms=bottoms, tops=tops)
+def streams(graph: Graph) -> Iterator[Node]:
+    """The files whose rows are the steps of streams."""
+    batch = batch_among(graph.inputs, graph.nodes)
+    for node in graph.nodes:
+        if isinstance(node.layer, HDF5Data) and any(batch.axes.get(blob.id) == 1 for blob in node.tops):
+            yield node
 
 
-def _with(blob: Blob, shape: Shape) -> Blob:
-    return replace(blob, shape=shape)
-
-
-def _rows_of(shape: Shape, rows: Rows) -> Shape:
-    first = shape[0] if shape.ranked and shape.rank else None
-    return shape if first is None else shape.replace(0, rows(first))
-
-
-def _source(layer: Layer, rows: Rows) -> Layer:
+def with_rows(layer: Layer, rows: Rows) -> Layer:
     """The source that reads so many rows a batch."""
     if isinstance(layer, DummyData):
-        return replace(layer, shapes=tuple(_rows_of(shape, rows) for shape in layer.shapes))
+        return replace(layer, shapes=tuple(s.replace(0, rows(s[0] or 1)) if s.rank else s for s in layer.shapes))
     if isinstance(layer, Data | HDF5Data | ImageData | MemoryData | WindowData):
         return replace(layer, batch_size=rows(layer.batch_size))
     return layer
+
+
+def refuse(found: Iterator[Diagnostic]) -> None:
+    """Raise what was found, if anything was."""
+    if diagnostics := list(found):
+        raise NetdefError(diagnostics)
 
 
 def _inferred(node: Node, layer: Layer, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -64,14 +123,46 @@ def _inferred(node: Node, layer: Layer, bottoms: tuple[Shape, ...]) -> tuple[Sha
     try:
         found = layer.infer(bottoms)
     except Mismatch as mismatch:
-        raise _refused(node, str(mismatch)) from mismatch
+        raise NetdefError([_refusal(node, str(mismatch))]) from mismatch
     for before, now in zip(node.params, layer.params(bottoms), strict=False):
         if now.shape.count() != before.spec.shape.count():
-            raise _refused(node, f"its parameter would be {now.shape} in the place of {before.spec.shape}")
+            why = f"its parameter would be {now.shape} in the place of {before.spec.shape}"
+            raise NetdefError([_refusal(node, why)])
     return found
 
 
-def _refused(node: Node, why: str) -> NetdefError:
-    message = f'a batch cannot be shared out: {node.type} "{node.id}" does not take another number of rows: {why}'
-    help = "write sizes that hold for any number of rows (`dim: 0` copies one, `dim: -1` works it out)"
-    return NetdefError([error("ND0721", message, span=node.places.layer, help=help)])
+def _mixed(whole: Graph, part: Graph) -> Iterator[Diagnostic]:
+    """Layers whose result for a part of the rows is no part of the result for all."""
+    shared = {id for id, blob in part.blobs.items() if blob.shape != whole.blobs[id].shape}
+    readers = Counter(blob.id for node in whole.nodes if node.type != "Silence" for blob in node.bottoms)
+    for node in whole.nodes:
+        mine = [blob for blob in node.bottoms if blob.id in shared]
+        if mine and (node.type in _SELECTING or _along_rows(node, part)):
+            yield _refusal(node, "it takes rows from all over the batch", help="train it in one process")
+        elif mine and any(blob.id not in shared and readers[blob.id] for blob in node.tops):
+            why = f'it makes one value of all rows, and other layers compute with "{node.tops[0].name}"'
+            yield _refusal(node, why, help="train it in one process")
+
+
+def _along_rows(node: Node, part: Graph) -> bool:
+    """Whether a layer works along the axis of the batch."""
+    if not isinstance(node.layer, Slice | Softmax):
+        return False
+    before, now = node.bottoms[0].shape, part.blobs[node.bottoms[0].id].shape
+    axis = canonical(node.layer.axis, before)
+    return before[axis] != now[axis]
+
+
+def _no_streams(node: Node, blob: Blob, batch: Batch) -> Diagnostic:
+    steps = batch.begins[0][0]
+    why = f'"{blob.name}" ({blob.shape}) begins neither with the {batch.size} streams nor with {steps} steps of them'
+    return _refusal(node, why, help="give it these axes, or say `batch: PER_DEVICE`, or train it in one process")
+
+
+def _refusal(node: Node, why: str, *, help: str = "") -> Diagnostic:
+    message = f'the batch of {node.type} "{node.id}" cannot be shared out: {why}'
+    help = help or (
+        "write sizes that hold for any number of rows (`dim: 0` copies one, `dim: -1` works it out), or say "
+        "`batch: PER_DEVICE`"
+    )
+    return error("ND0721", message, span=node.places.layer, help=help)

@@ -33,6 +33,10 @@ class Loss(Layer):
         _same_batch(bottoms)
         return (SCALAR,)
 
+    def normaliser(self, bottoms: tuple[Shape, ...]) -> Dim:
+        """What the sum over the batch is divided by, but for a factor, where every label counts: the first axis."""
+        return bottoms[0].count(0, 1)
+
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """None: an exported net has no labels."""
         raise Unsupported(
@@ -65,6 +69,10 @@ class Counting:
             return cls(ignore, "VALID" if m.normalize else "BATCH_SIZE")
         return cls(ignore, default)
 
+    def normaliser(self, labels: Dim, rows: Dim) -> Dim:
+        """The divisor where every one of the labels counts, which stand in so many rows."""
+        return {"NONE": 1, "BATCH_SIZE": rows}.get(self.normalization, labels)
+
 
 @layer("SoftmaxWithLoss")
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,11 @@ class SoftmaxWithLoss(Loss):
         _same_batch(bottoms)
         self.balance.check(bottoms[0], self.axis)
         return (SCALAR, bottoms[0])[: self.count]
+
+    def normaliser(self, bottoms: tuple[Shape, ...]) -> Dim:
+        """As `loss_param` says; the rows are those before the axis of the classes."""
+        scores, labels = bottoms[:2]
+        return self.counting.normaliser(labels.count(), scores.count(0, canonical(self.axis, scores)))
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`netdef.nn.softmax_loss`, or `balanced_softmax_loss`."""
@@ -129,6 +142,10 @@ class SigmoidCrossEntropyLoss(Loss):
         _same_batch(bottoms)
         _same_count(bottoms, 0)
         return (SCALAR,)
+
+    def normaliser(self, bottoms: tuple[Shape, ...]) -> Dim:
+        """As `loss_param` says; every target is a label."""
+        return self.counting.normaliser(bottoms[0].count(), bottoms[0].count(0, 1))
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`netdef.nn.sigmoid_cross_entropy_loss`."""
@@ -239,6 +256,11 @@ class InfogainLoss(Loss):
         if len(bottoms) == 3 and bottoms[0].ranked:
             _match_matrix(bottoms[0][self.axis], bottoms[2])
         return (SCALAR, bottoms[0])[: self.count]
+
+    def normaliser(self, bottoms: tuple[Shape, ...]) -> Dim:
+        """As `loss_param` says; the rows are those before the axis of the classes."""
+        scores, labels = bottoms[:2]
+        return self.counting.normaliser(labels.count(), scores.count(0, canonical(self.axis, scores)))
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`netdef.nn.infogain_loss`, on a third bottom or on what `netdef.nn.InfogainMatrix` read from the file."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from netdef.ir import NOTHING, Dim, Keeps, Shape, agree, product
@@ -123,6 +124,13 @@ class Reshape(Layer):
                 help="let one size be -1 to have it worked out",
             )
         return (held(top, "the top"),)
+
+    def restated(self, x: Shape, axis: int, size: Callable[[int], int]) -> Self:
+        """The same with `size(n)` where it states a size n for that axis of its top."""
+        place = axis - self._range(x)[0]
+        if not 0 <= place < len(self.dims) or self.dims[place] < 1:
+            return self
+        return replace(self, dims=(*self.dims[:place], size(self.dims[place]), *self.dims[place + 1 :]))
 
     def _blind(self) -> Shape:
         """What is known of the top when nothing is known of the bottom."""

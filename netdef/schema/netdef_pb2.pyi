@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 6408e66f47b16b4d0afb57679c8e2040c272fb95854f9877f8a178ebed48b179
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 1cc2f5b70d0c6632de7aa179cdaa0e53fe321abb7c017cfd721df803cc9e2e7d
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,21 +18,56 @@ from netdef.data.loader import Loader
 from netdef.data.reader import ONE, WHOLE, Labels, Shard, Turns
 from netdef.data.source import BatchSource, State, open_source
 from netdef.diagnostics import NetdefError, error
-from netdef.ir import Graph, Node
+from netdef.ir import Blob, Graph, Node
 from netdef.layers import Layer
 from netdef.layers.data import DummyData
 from netdef.layers.loss import SoftmaxWithLoss
-from netdef.solver.ahead import Ahead, CopyStream, Standing
+from netdef.solver.ahead import Ahead, CopyStream, Finish, Standing
 from netdef.targets.torch import layout
 
 RECURRENT = ("LSTM", "RNN")
 Source = BatchSource | Loader | Ahead | Standing
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What a process takes of each batch of a source.
+
+    Attributes:
+        layer: what is read, by all processes together.
+        shard: which of its rows this process reads.
+        cuts: where all rows are read, the axis along which each top is cut, by blob id.
+        part: which part of that axis is this process's.
+    """
+
+    layer: Layer
+    shard: Shard = WHOLE
+    cuts: Mapping[str, int] = field(default_factory=dict)
+    part: Shard = WHOLE
+
+    def cut(self, blob: Blob, top: Top) -> Top:
+        """This process's part of a top as it was read."""
+        axis = self.cuts.get(blob.id)
+        if axis is None:
+            return top
+        assert not isinstance(top, Images), "images are rows"
+        rows = self.part.rows(top.shape[axis])
+        return top[(slice(None),) * axis + (slice(rows.start, rows.stop),)]
+
+
+Portions = Callable[[Node], Portion]
+"""What this process takes of each of a net's sources."""
+
+
+def everything(node: Node) -> Portion:
+    """All rows of every batch."""
+    return Portion(cast(Layer, node.layer))
+
+
 class Feed:
     """All sources of one net; `next` gives the module's arguments.
 
-    `shard` is this process's part of the rows of every batch, `turns` its part of the batches.
+    `portions` is this process's part of every batch, `turns` its part of the batches.
     Reading ahead begins with the first batch. The position is that of the batches handed out, whatever was read ahead.
     """
 
@@ -44,7 +80,7 @@ class Feed:
         base_dir: Path | None,
         seed: int,
         channels_last: bool = False,
-        shard: Shard = WHOLE,
+        portions: Portions = everything,
         turns: Turns = ONE,
     ) -> None:
         self.device, self.turns = device, turns
@@ -55,8 +91,9 @@ class Feed:
         self._tops: list[tuple[Callable[[], list[Tensor]], list[str]]] = []
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
-                source = _open(graph, node, node.layer, base_dir, seed, shard, turns)
-                taking = self._begin(node, source)
+                portion = portions(node)
+                source = _open(graph, node, portion, base_dir, seed, turns)
+                taking = self._begin(node, source, portion)
                 self._tops.append((taking, [arguments[blob.id] for blob in node.tops]))
 
     def next(self) -> dict[str, Tensor]:
@@ -85,22 +122,24 @@ class Feed:
         for source in self.sources.values():
             source.close()
 
-    def _begin(self, node: Node, source: BatchSource | Loader) -> Callable[[], list[Tensor]]:
+    def _begin(self, node: Node, source: BatchSource | Loader, portion: Portion) -> Callable[[], list[Tensor]]:
         """What takes the next batch of a source."""
-        self.sources[node.id] = there = self._there(node, source)
+        finish = partial(self._finish, node, portion)
+        self.sources[node.id] = there = self._there(node, source, finish)
         if isinstance(there, Ahead | Standing):
             return there.next
-        return lambda: self._finish(node, there.next_raw())
+        return lambda: finish(there.next_raw())
 
-    def _there(self, node: Node, source: BatchSource | Loader) -> Source:
+    def _there(self, node: Node, source: BatchSource | Loader, finish: Finish) -> Source:
         """The source whose batches stand on the device, or go to a GPU ahead, unless a program hands them over."""
         if isinstance(source, BatchSource) and isinstance(node.layer, DummyData) and node.layer.is_constant:
-            return Standing(source, partial(self._finish, node))
+            return Standing(source, finish)
         if self.device.type == "cuda" and source.readable_ahead:
-            return Ahead(source, CopyStream(self.device, partial(self._finish, node)))
+            return Ahead(source, CopyStream(self.device, finish))
         return source
 
-    def _finish(self, node: Node, tops: Sequence[Top]) -> list[Tensor]:
+    def _finish(self, node: Node, portion: Portion, raw: Sequence[Top]) -> list[Tensor]:
+        tops = [portion.cut(blob, top) for blob, top in zip(node.tops, raw, strict=True)]
         tensors = [self._send(top) for top in tops]
         for blob, top, tensor in zip(node.tops, tops, tensors, strict=True):
             if blob.id in self._flags and not isinstance(top, Images) and bool((top[1:] == 1).all()):
@@ -124,18 +163,18 @@ def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, A
 
 
 def _open(
-    graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: int, shard: Shard, turns: Turns
+    graph: Graph, node: Node, portion: Portion, base_dir: Path | None, seed: int, turns: Turns
 ) -> BatchSource | Loader:
     if node.type == "Input":
         message = f'layer "{node.name}" is an Input: nothing feeds it here'
         help = "use a data layer (Data, HDF5Data, ImageData, DummyData)"
         raise NetdefError([error("ND0712", message, span=node.places.layer, help=help)])
     source = open_source(
-        layer,
+        portion.layer,
         phase=graph.phase,
         base_dir=base_dir,
         seed=seed,
-        shard=shard,
+        shard=portion.shard,
         labels=labels_of(graph, node),
         name=node.name,
         places=node.places,

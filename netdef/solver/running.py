@@ -10,16 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from netdef.data.reader import ONE, WHOLE, Shard, Turns
+from netdef.data.reader import ONE, Turns
 from netdef.diagnostics import NetdefError, error
 from netdef.ir import Graph
+from netdef.layers.recurrent import Recurrent
+from netdef.nn import recurrent as walking
 from netdef.nn.loss import LabelError
 from netdef.nn.python_watch import blamed
-from netdef.nn.recurrent import Recurrent
 from netdef.solver.calling import wrap
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Output
-from netdef.solver.feed import RECURRENT, Feed
+from netdef.solver.feed import RECURRENT, Feed, Portions, everything
 from netdef.solver.memory import check_room, failing, out_of_memory
 from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.other_sizes import OtherSizes
@@ -85,6 +86,14 @@ class RunningNet:
         """Outputs of the whole batch, from those of this process's rows; every process asks at the same time."""
         return outputs
 
+    def together(self, state: Tensor) -> Tensor:
+        """The state (1, N, D) of all streams, from that of this process's; every process asks at the same time."""
+        return state
+
+    def own_part(self, state: Tensor) -> Tensor:
+        """The state of this process's streams, of what `together` gave."""
+        return state
+
     def average_statistics(self) -> None:
         """Let running statistics be the same in every process; every process asks at the same time."""
 
@@ -93,28 +102,29 @@ class RunningNet:
         return tuple(Output(name, value, self.weights.get(name, 0.0)) for name, value in values)
 
 
-def _recurrent(module: fx.GraphModule, graph: Graph) -> Iterator[tuple[Recurrent, str]]:
+def _recurrent(module: fx.GraphModule, graph: Graph) -> Iterator[tuple[walking.Recurrent, str]]:
     """The layers that walk through sequences, with the argument that tells them where one begins."""
     for node in graph.nodes:
         if node.type in RECURRENT and node.bottoms[1].id in module.meta["inputs"]:
             layer = module.get_submodule(module.meta["modules"][node.id])
-            assert isinstance(layer, Recurrent)
+            assert isinstance(layer, walking.Recurrent)
             yield layer, module.meta["inputs"][node.bottoms[1].id]
 
 
 def build_net(
-    graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness, turns: Turns = ONE
+    graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness, team: Team = ALONE
 ) -> RunningNet:
-    """Make a net ready to run; its sources are opened, nothing is read ahead yet. `turns`: this process's batches."""
+    """Make a net ready to run, whose batches the team shares out; sources are opened, nothing is read ahead yet."""
     module = prepared(graph, style, random)
+    turns = Turns(max(choice.num_batches, 1), team.rank, team.world) if team.world > 1 else ONE
     feed = feed_of(graph, module, choice, config, style, random, turns=turns)
-    return RunningNet(graph, module, feed, style, team=random.team)
+    return RunningNet(graph, module, feed, style, team=team)
 
 
 def build_test(graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness) -> RunningNet:
-    """A test net, whose batches the processes of a run share out."""
-    team = random.team
-    return build_net(graph, choice, config, style, random, Turns(max(choice.num_batches, 1), team.rank, team.world))
+    """A test net. Several processes share its batches out, unless one goes on from the state of the one before."""
+    carries = any(isinstance(node.layer, Recurrent) and not node.layer.expose_hidden for node in graph.nodes)
+    return build_net(graph, choice, config, style, random, ALONE if carries else random.team)
 
 
 def prepared(graph: Graph, style: Style, random: Randomness, outputs: Sequence[str] | None = None) -> fx.GraphModule:
@@ -134,7 +144,7 @@ def feed_of(
     style: Style,
     random: Randomness,
     *,
-    shard: Shard = WHOLE,
+    portions: Portions = everything,
     turns: Turns = ONE,
 ) -> Feed:
     """The sources of a net, which lie where its file or the solver says."""
@@ -145,7 +155,7 @@ def feed_of(
         base_dir=folder_of(net_path(choice, config) or config.path),
         seed=random.seed,
         channels_last=style.channels_last,
-        shard=shard,
+        portions=portions,
         turns=turns,
     )
 

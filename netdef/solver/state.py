@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
+from netdef.nn.recurrent import Recurrent
 from netdef.solver.run import Run, load_weights
+from netdef.solver.running import RunningNet
 from netdef.solver.snapshot import Content, averages_path, learned_net, run_state_path
 from netdef.targets.torch import layer_blobs, shared_blobs, tensors
 from netdef.targets.torch.parts import whole
@@ -35,7 +37,7 @@ def capture(run: Run) -> Content:
         iteration=run.iter,
         current_step=run.current_step,
         history=_kept(run, (row.detach().to("cpu").contiguous().numpy() for row in run.optimizer.history())),
-        arrays={**run.random.arrays(), **_carried(run)},
+        arrays={**run.random.arrays(), **_carried(run, whole=True)},
         values={
             "iteration": run.iter,
             "type": run.config.type,
@@ -73,12 +75,12 @@ def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
 def bookmark(run: Run) -> Callable[[], None]:
     """Where the run stands between two iterations; calling it goes back there after a test that was broken off."""
     positions = [net.feed.state() for net in (run.train, *run.tests)]
-    carried = {name: array.copy() for name, array in _carried(run).items()}
+    carried = {name: array.copy() for name, array in _carried(run, whole=False).items()}
 
     def back() -> None:
         for net, position in zip((run.train, *run.tests), positions, strict=True):
             net.feed.restore(position)
-        _carry_on(run, carried)
+        _carry_on(run, carried, whole=False)
 
     return back
 
@@ -143,28 +145,40 @@ def _kept(run: Run, items: Iterable[T]) -> tuple[T, ...]:
     return ()
 
 
-def _carried(run: Run) -> dict[str, NDArray[Any]]:
-    """What modules keep from batch to batch beside parameters and statistics: the state of LSTM and RNN."""
+def _carried(run: Run, *, whole: bool) -> dict[str, NDArray[Any]]:
+    """What modules keep from batch to batch beside parameters and statistics: the state of LSTM and RNN.
+
+    `whole`: that of all processes' streams, which each asks for at the same time.
+    """
     found = {}
     for number, net in enumerate((run.train, *run.tests)):
-        held = {id(tensor) for tensor in tensors(net.module, net.graph).values()}
-        buffers = ((name, buffer) for name, buffer in net.module.named_buffers() if id(buffer) not in held)
-        found.update({f"net{number}.{name}": buffer.cpu().numpy() for name, buffer in buffers})
+        for owner, name, buffer in _memory(net):
+            value = net.together(buffer) if whole and isinstance(owner, Recurrent) else buffer
+            found[f"net{number}.{name}"] = value.cpu().numpy()
     return found
 
 
-def _carry_on(run: Run, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _carry_on(run: Run, arrays: Mapping[str, NDArray[Any]], *, whole: bool) -> None:
     """Put back what `_carried` took."""
     for number, net in enumerate((run.train, *run.tests)):
-        for name, buffer in list(net.module.named_buffers()):
+        for owner, name, buffer in list(_memory(net)):
             stored = arrays.get(f"net{number}.{name}")
-            if stored is not None:
-                value = torch.from_numpy(np.array(stored))
-                if value.shape == buffer.shape:
-                    buffer.copy_(value)  # in its place, which a recording may read
-                else:
-                    owner, _, leaf = name.rpartition(".")
-                    setattr(net.module.get_submodule(owner), leaf, value.to(buffer.device))
+            if stored is None:
+                continue
+            value = torch.from_numpy(np.array(stored))
+            value = net.own_part(value) if whole and isinstance(owner, Recurrent) else value
+            if value.shape == buffer.shape:
+                buffer.copy_(value)  # in its place, which a recording may read
+            else:
+                setattr(owner, name.rpartition(".")[2], value.to(buffer.device))
+
+
+def _memory(net: RunningNet) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """The buffers that are no statistics, with their names and the modules that hold them."""
+    held = {id(tensor) for tensor in tensors(net.module, net.graph).values()}
+    for name, buffer in net.module.named_buffers():
+        if id(buffer) not in held:
+            yield net.module.get_submodule(name.rpartition(".")[0]), name, buffer
 
 
 Extra = tuple[dict[str, Any], Mapping[str, Any]]
@@ -205,7 +219,7 @@ def _resume(run: Run, extra: Extra) -> None:
     arrays, values = extra
     run.random.restore(arrays)
     run.scale.restore(values.get("scale") or {})
-    _carry_on(run, arrays)
+    _carry_on(run, arrays, whole=True)
     run.losses.recent.clear()
     run.losses.recent.extend(values["losses"])
     for name, standing in run.standings.items():

@@ -198,14 +198,19 @@ MASTER_PORT), which torchrun sets, and so does netdef where it starts the proces
         "ND0721",
         "a batch cannot be shared out to several processes",
         """\
-Each of several processes computes with a part of the rows (axis 0) of every batch. A layer that states sizes for the
-whole batch has no meaning then:
+Each of several processes computes with a part of every batch: of its rows (axis 0), or in a recurrent net, whose rows
+are steps, of its streams (axis 1). A layer whose sizes hold for the whole batch alone has no meaning then, unless it is
+the batch itself that a Reshape states:
 
-    reshape_param { shape { dim: 64 dim: 800 } }    # only for 64 rows
-    reshape_param { shape { dim: 0 dim: -1 } }      # for any number of rows
+    reshape_param { shape { dim: 128 dim: 400 } }   # two rows of each image: only for a batch of 64
+    reshape_param { shape { dim: -1 dim: 400 } }    # for any number of images
 
-Recurrent layers keep time on axis 0 and the batch on axis 1; train them in one process. A Python layer without bottoms
-makes whole batches by itself: with `batch: PER_DEVICE` each process makes one of its own, as in Caffe.""",
+Neither has a layer that looks at rows from all over the batch (a Slice or a Softmax along its axis, Filter,
+BatchReindex), or one that makes a single value of all rows with which others compute. A Python layer without bottoms
+makes whole batches by itself.
+
+With `batch: PER_DEVICE` each process takes a whole batch of its own, as in Caffe, and all of these train. Not so a file
+of streams: there, leave it out.""",
     ),
     Page(
         "ND0801",
