@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def joined() -> Iterator[Team]:
         yield current()
         return
     with reported():
-        dist.init_process_group(_backend(), timeout=TIMEOUT)
+        _meet()
     with reported():
         team = current()
         yield team
@@ -105,6 +106,21 @@ def joined() -> Iterator[Team]:
     # last tensors: the group gives the lock away while it waits, DistributedDataParallel does not.
     gc.collect()
     dist.destroy_process_group()
+
+
+def _meet() -> None:
+    """Find the others by the store that the environment names.
+
+    torchrun with a fixed master keeps its store when it starts the processes again: each start needs names of its own
+    there, or a process would look for the others where those that are gone once were.
+    """
+    # Not in every build of torch.
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))
+    own = PrefixStore(f"start{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    dist.init_process_group(_backend(), store=own, rank=rank, world_size=world, timeout=TIMEOUT)
 
 
 def _backend() -> str:
