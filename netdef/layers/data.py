@@ -339,8 +339,8 @@ class Parameter(Layer):
         return (ParamSpec("weight", self.shape, Filler()),)
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
-        """The parameter."""
-        return (g.param("weight"),)
+        """A copy: the parameter's own memory may be let go behind the way forward (FSDP)."""
+        return (g.torch.clone(g.param("weight")),)
 
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """The initializer."""

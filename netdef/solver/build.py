@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from netdef.solver.config import SolverConfig
-from netdef.solver.debug import build_debug
 from netdef.solver.losses import Losses
 from netdef.solver.nets import check_trainable, compile_choice
 from netdef.solver.part import build_train
@@ -28,8 +27,7 @@ def build(config: SolverConfig, device: torch.device, team: Team, level: int | N
     check_trainable(graph)
     graphs = [compile_choice(choice, config) for choice in config.tests]
     random = Randomness(config.seed, device, team)
-    debugging = config.debug_info and team.world == 1
-    train = (build_debug if debugging else build_train)(graph, config, style, random)
+    train = build_train(graph, config, style.plain() if config.debug_info else style, random)
     tests = [build_test(g, c, config, style, random) for g, c in zip(graphs, config.tests, strict=True)]
     share_weights(train, *tests)
     scale = LossScale(device, team if style.in_parts else ALONE) if config.precision == "FP16" else NO_SCALE

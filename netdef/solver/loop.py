@@ -11,13 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor, fx
 
-from netdef.diagnostics import Diagnostic, NetdefError, RunError, warning
+from netdef.diagnostics import Diagnostic, NetdefError, RunError
 from netdef.solver import device as devices
 from netdef.solver import snapshot as snapshots
 from netdef.solver import state
 from netdef.solver.build import build
 from netdef.solver.config import SolverConfig
-from netdef.solver.debug import DebugNet
+from netdef.solver.debug import lines
 from netdef.solver.divergence import GradientCheck, divergence, weights_finite
 from netdef.solver.evaluate import Interrupted, Score, evaluate
 from netdef.solver.events import (
@@ -42,7 +42,7 @@ from netdef.solver.rescue import rescued
 from netdef.solver.run import Run, agree, attach, load_weights, update
 from netdef.solver.running import lending, reported
 from netdef.solver.scaling import NO_SCALE
-from netdef.solver.team import Team, current
+from netdef.solver.team import current
 from netdef.solver.watched import Standing
 
 Request = Literal["stop", "snapshot"]
@@ -106,7 +106,6 @@ class Solver:
         self._origin = (0, self.run.train.feed.state())
         self._pace = Pace()
         nets = (self.run.train, *self.run.tests)
-        self._warn(_unheeded(self.config, self.team))
         self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
         attach(self.run)
 
@@ -359,8 +358,8 @@ class Solver:
             self._tell(Best(self.iter, standing.watch.output, standing.best, path))
 
     def _show_debug(self) -> None:
-        if isinstance(self.run.train, DebugNet):
-            self._tell(Debugged(self.iter, tuple(self.run.train.lines())))
+        if self.run.train.sight:
+            self._tell(Debugged(self.iter, tuple(lines(self.run, self.run.train.sight))))
 
     def _show(self, rate: float) -> None:
         outputs = self.run.train.of_all(self._outputs)
@@ -410,11 +409,3 @@ class Solver:
         """
         if self._gradients and not self._gradients.passes():
             raise divergence(self.run.train, "a gradient is", self.iter, self._saved)
-
-
-def _unheeded(config: SolverConfig, team: Team) -> list[Diagnostic]:
-    """What several processes make nothing of."""
-    if not config.debug_info or team.world == 1:
-        return []
-    message = f"`debug_info` has no effect in {team.world} processes: each has a part of every blob alone"
-    return [warning("ND0714", message, help="train some iterations in one process to see it")]

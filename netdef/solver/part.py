@@ -25,6 +25,7 @@ from netdef.solver.randomness import Randomness
 from netdef.solver.recorded import build_recorded
 from netdef.solver.running import RunningNet, build_net, feed_of, prepared
 from netdef.solver.shares import label_blobs, output_terms, terms, total
+from netdef.solver.sight import Sight
 from netdef.solver.style import Style
 from netdef.solver.team import Team
 
@@ -38,17 +39,25 @@ class PartNet(RunningNet):
     """
 
     def __init__(
-        self, graph: Graph, module: fx.GraphModule, feed: Feed, style: Style, *, whole: Graph | None, team: Team
+        self,
+        graph: Graph,
+        module: fx.GraphModule,
+        feed: Feed,
+        style: Style,
+        *,
+        whole: Graph | None,
+        team: Team,
+        sight: Sight | None,
     ) -> None:
-        super().__init__(graph, module, feed, style, team=team)
+        super().__init__(graph, module, feed, style, team=team, sight=sight)
+        self._whole = whole
         self.batch_size = batch_size(whole) if whole else batch_size(graph) * team.world
         self._terms, self._shown = terms(graph, whole), output_terms(graph, whole)
-        self._names = [blob.id for blob in graph.outputs]
         self._call = calling.wrap(module, graph, style, team)
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs of this process's rows, and its part of the loss, of the next batch."""
-        values, _ = super().forward()
+        values, _ = self._compute()
         self._labels = {blob: values[blob] for blob in label_blobs(self._shown.values())}
         return {name: values[name] for name in self._names}, total(self._terms, values, self.team)
 
@@ -60,6 +69,10 @@ class PartNet(RunningNet):
     def exchanging(self, last: bool) -> AbstractContextManager[None]:
         """See RunningNet."""
         return super().exchanging(last) if last else calling.without_exchange(self._call)
+
+    def has_part_of(self, blob: str) -> bool:
+        """See RunningNet. Of a batch of its own a process has all blobs to itself, if only by name."""
+        return self._whole is None or self.graph.blobs[blob].shape != self._whole.blobs[blob].shape
 
     def of_all(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses and metrics of the whole batch; an output with a value for each row stays this process's own."""
@@ -108,13 +121,14 @@ def _build_part(graph: Graph, config: SolverConfig, style: Style, random: Random
     own, whole, portions = shared_out(graph, config, Shard(team.rank, team.world))
     shown = output_terms(own, whole)
     wanted = dict.fromkeys([*(blob.id for blob in own.outputs), *shown, *label_blobs(shown.values())])
+    sight = Sight() if config.debug_info else None
     # In parts it begins on the processor, for the device may have no room for it; torch shares out plain strides alone.
     first = replace(style, device=torch.device("cpu"), channels_last=False) if style.in_parts else style
-    module = prepared(own, first, random, list(wanted))
+    module = prepared(own, first, random, [*own.blobs] if sight else list(wanted))
     if config.sync_batch_norm:
         synchronise(module)
     feed = feed_of(own, module, config.train, config, style, random, portions=portions)
-    return PartNet(own, module, feed, style, whole=whole, team=team)
+    return PartNet(own, module, feed, style, whole=whole, team=team, sight=sight)
 
 
 def shared_out(graph: Graph, config: SolverConfig, shard: Shard) -> tuple[Graph, Graph | None, Portions]:

@@ -26,6 +26,7 @@ from netdef.solver.nets import batch_size, folder_of, net_path
 from netdef.solver.other_sizes import OtherSizes
 from netdef.solver.randomness import Randomness
 from netdef.solver.scaling import Scale
+from netdef.solver.sight import Sight
 from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
 from netdef.targets.torch import build_module, lend, tensors
@@ -42,10 +43,22 @@ class RunningNet:
         feed: its sources.
         team: the processes that run it together; each has `feed.turns` of the batches of a test.
         batch_size: rows of a batch, those of all processes together.
+        sight: where every blob of a batch is kept to be looked at, if the module gives them all.
     """
 
-    def __init__(self, graph: Graph, module: fx.GraphModule, feed: Feed, style: Style, *, team: Team = ALONE) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        module: fx.GraphModule,
+        feed: Feed,
+        style: Style,
+        *,
+        team: Team = ALONE,
+        sight: Sight | None = None,
+    ) -> None:
         self.graph, self.module, self.feed, self.style, self.team = graph, module, feed, style, team
+        self.sight = sight
+        self._names = [blob.id for blob in graph.outputs]
         self.batch_size = batch_size(graph)
         self.weights = {blob.id: weight for blob, weight in graph.losses()}
         self._call = wrap(module, graph, style)
@@ -56,12 +69,19 @@ class RunningNet:
 
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by blob, and the weighted sum of the losses (0 in a net that only measures), of the next batch."""
+        values, loss = self._compute()
+        return {name: values[name] for name in self._names}, loss
+
+    def _compute(self) -> tuple[dict[str, Tensor], Tensor]:
+        """All blobs that the module gives of the next batch, and the loss."""
         self.batch = self.feed.next()
         for layer, name in self._recurrent:
             layer.unbroken = self.batch[name] if self.feed.is_unbroken(self.batch[name]) else None
         with self.style.autocast():
-            outputs, loss = (self._others.call(self.batch) or self._call)(**self.batch)
-        return outputs, self._no_loss if loss is None else loss
+            values, loss = (self._others.call(self.batch) or self._call)(**self.batch)
+        if self.sight:
+            self.sight.keep(values)
+        return values, self._no_loss if loss is None else loss
 
     @property
     def graph_of_batch(self) -> Graph:
@@ -81,6 +101,10 @@ class RunningNet:
     def exchanging(self, last: bool) -> AbstractContextManager[None]:
         """A block in which gradients are made; in the last of an iteration processes exchange them."""
         return nullcontext()
+
+    def has_part_of(self, blob: str) -> bool:
+        """Whether this process has some rows of a blob, and others the rest."""
+        return False
 
     def of_all(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Outputs of the whole batch, from those of this process's rows; every process asks at the same time."""
@@ -115,10 +139,11 @@ def build_net(
     graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness, team: Team = ALONE
 ) -> RunningNet:
     """Make a net ready to run, whose batches the team shares out; sources are opened, nothing is read ahead yet."""
-    module = prepared(graph, style, random)
+    sight = Sight() if choice is config.train and config.debug_info else None
+    module = prepared(graph, style, random, [*graph.blobs] if sight else None)
     turns = Turns(max(choice.num_batches, 1), team.rank, team.world) if team.world > 1 else ONE
     feed = feed_of(graph, module, choice, config, style, random, turns=turns)
-    return RunningNet(graph, module, feed, style, team=team)
+    return RunningNet(graph, module, feed, style, team=team, sight=sight)
 
 
 def build_test(graph: Graph, choice: NetChoice, config: SolverConfig, style: Style, random: Randomness) -> RunningNet:

@@ -27,7 +27,13 @@ class Optimizer(Protocol):
 
 
 class Scale(Protocol):
-    """What is done about the loss before the way back, and about the gradients before the update."""
+    """What is done about the loss before the way back, and about the gradients before the update.
+
+    Attributes:
+        scale: how many times too large the gradients are in between.
+    """
+
+    scale: float
 
     def backward(self, loss: Tensor) -> None:
         """Sum the gradients of `loss` into the parameters."""
@@ -44,6 +50,8 @@ class Scale(Protocol):
 
 class NoScale:
     """Nothing, in every precision but half."""
+
+    scale = 1.0
 
     def backward(self, loss: Tensor) -> None:
         """See Scale."""

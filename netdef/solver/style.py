@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -39,6 +39,10 @@ class Style:
             config.cuda_graphs,
             config.parallel == "FSDP" and team.world > 1,
         )
+
+    def plain(self) -> Style:
+        """The same, neither compiled, recomputing nor recorded, so that every blob is there to be seen."""
+        return replace(self, compile=False, checkpoint=False, cuda_graphs=False)
 
     @property
     def recorded(self) -> bool:

@@ -6,10 +6,13 @@ import os
 import sys
 import traceback
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
+from netdef.solver.events import Debugged, Event
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics
 from netdef.solver.team import joined
@@ -24,10 +27,16 @@ def run(folder: Path) -> None:
         if not team.leads:
             solver.solve()
         else:
-            with closing(Metrics(folder / "out/metrics.jsonl", 0)) as metrics:
-                solver.observers.append(metrics)
+            with closing(Metrics(folder / "out/metrics.jsonl", 0)) as metrics, (folder / "debug").open("w") as debug:
+                solver.observers += (metrics, partial(note, debug))
                 solver.solve()
         (folder / f"held_by_{team.rank}").write_text(str(held(solver)))
+
+
+def note(debug: TextIO, event: Event) -> None:
+    """Write down what `debug_info` tells."""
+    if isinstance(event, Debugged):
+        debug.writelines(f"{line}\n" for line in event.lines)
 
 
 def held(solver: Solver) -> int:

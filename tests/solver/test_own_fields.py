@@ -234,7 +234,8 @@ def test_debug_info(tmp_path: Path) -> None:
         solver.step(1)
         said = [e.lines for e in events if isinstance(e, ev.Debugged)]
         labels = solver.run.train.batch["label"].long().flatten()
-        scores = solver.run.train._values["ip"].detach()
+        assert solver.run.train.sight
+        scores = solver.run.train.sight.values["ip"].detach()
     slope = (torch.softmax(scores, 1) - torch.eye(3)[labels]) / 7
     assert f"    [Backward] Layer loss, bottom blob ip diff: {slope.abs().mean():.6g}" in said[0]
     bias = slope.sum(0).abs().mean()

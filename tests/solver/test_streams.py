@@ -100,6 +100,31 @@ def test_resume_is_exact(tmp_path: Path) -> None:
         np.testing.assert_allclose(states[0][name], states[2][name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("more", ["", pytest.param("parallel: FSDP", marks=pytest.mark.slow)], ids=["", "in_parts"])
+def test_debug_info_tells_of_the_whole_batch(tmp_path: Path, more: str) -> None:
+    """Every line of two processes is that of one: blobs, parameters, gradients, and the totals."""
+    names = {"streams": NET, "rows": PLAIN}
+    for count in (1, 2):
+        (tmp_path / f"{count}_streams").mkdir()
+        make(tmp_path / f"{count}_streams")
+        traces(tmp_path, count, {name: (net, f"debug_info: true {more}") for name, net in names.items()})
+    for name in names:
+        one, two = ((tmp_path / f"{count}_{name}/debug").read_text().splitlines() for count in (1, 2))
+        assert len(one) == len(two) > 100
+        for a, b in zip(one, two, strict=True):
+            (words, found), (others, expected) = split(b), split(a)
+            assert words == others
+            assert found == pytest.approx(expected, rel=2e-3, abs=1e-6), a
+
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+
+
+def split(line: str) -> tuple[str, list[float]]:
+    """A line without its numbers, and these."""
+    return NUMBER.sub("#", line), [float(number) for number in NUMBER.findall(line)]
+
+
 SLICED = """
 layer {{ name: "halves" type: "Slice" bottom: "ip" top: "a" top: "b" slice_param {{ axis: 0 }} }}
 layer {{ name: "apart" type: "EuclideanLoss" bottom: "a" bottom: "b" top: "apart" }}
