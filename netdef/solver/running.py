@@ -70,7 +70,7 @@ class RunningNet:
     def forward(self) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by blob, and the weighted sum of the losses (0 in a net that only measures), of the next batch."""
         values, loss = self._compute()
-        return {name: values[name] for name in self._names}, loss
+        return {name: values[name] for name in self._names} if self.sight else values, loss
 
     def _compute(self) -> tuple[dict[str, Tensor], Tensor]:
         """All blobs that the module gives of the next batch, and the loss."""
