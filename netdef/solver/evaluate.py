@@ -39,13 +39,16 @@ def evaluate(
     at the end alone, unless there is an `each`.
 
     Raises:
-        Interrupted: `stop` said so before a batch.
+        Interrupted: `stop` said so before a batch; it is asked by all processes, equally often.
     """
     sums = {} if net.team.rank < num_batches else _zeros(net)
     total = torch.zeros((), dtype=torch.float64, device=net.style.device)
-    for batch in range(net.team.rank, num_batches, net.team.world):
+    for first in range(0, num_batches, net.team.world):
         if stop():
             raise Interrupted
+        batch = first + net.team.rank
+        if batch >= num_batches:
+            break
         outputs, loss = net.forward()
         total += loss.double()
         for name, value in outputs.items():

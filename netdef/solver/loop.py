@@ -184,7 +184,7 @@ class Solver:
     def request(self, what: Request) -> None:
         """Ask for a stop or a snapshot after the iteration that is under way; a signal handler may call it.
 
-        A stop also breaks a test off, unless several processes share it; who goes on makes it from its beginning.
+        A stop also breaks a test off; who goes on makes it from its beginning.
         """
         self._requests.add(what)
 
@@ -301,7 +301,7 @@ class Solver:
         """Test, and act on it; or stop, with everything where it was before the test."""
         back = state.bookmark(self.run)
         try:
-            self._judge(self._tests(lambda: self.team.world == 1 and "stop" in self._requests))
+            self._judge(self._tests(lambda: self.team.any("stop" in self._requests)[0]))
         except Exception as end:
             back()
             if not isinstance(end, Interrupted):

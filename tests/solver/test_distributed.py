@@ -158,8 +158,8 @@ LONG = small_run.SOLVER.replace("max_iter: 20", "max_iter: 100000")
 LONG = LONG.replace("snapshot: 5", "snapshot: 20 snapshot_keep: 2")
 
 
-def started(folder: Path) -> subprocess.Popen[str]:
-    small_run.make(folder, solver=LONG)
+def started(folder: Path, solver: str = LONG) -> subprocess.Popen[str]:
+    small_run.make(folder, solver=solver)
     process = subprocess.Popen(
         command(folder, "--processes", "2"),
         env=environment(),
@@ -200,6 +200,19 @@ def test_a_signal_stops_all_with_one_snapshot(tmp_path: Path, number: int, code:
     out, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (code, "")
     assert out.splitlines()[-1].startswith("Stopped at iteration ")
+
+
+def test_a_signal_breaks_a_test_off(tmp_path: Path) -> None:
+    """A test that would take hours: both processes leave it, and it is as if it had not begun."""
+    endless = LONG.replace("test_iter: 2 test_interval: 6", "test_iter: 1000001 test_interval: 20")
+    process = started(tmp_path, endless + "test_initialization: false")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (0, "")
+    assert out.splitlines()[-1].startswith("Stopped at iteration 20")
+    _, values = read_run_state(tmp_path / "out/snap_iter_20.runstate")
+    assert [source["batch"] for source in values["data"]["tests"][0].values()] == [0]
 
 
 def test_a_mistake_is_told_once(tmp_path: Path) -> None:
