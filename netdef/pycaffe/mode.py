@@ -181,7 +181,7 @@ class Timer:
 
 def _now() -> float:
     if _SETTINGS.gpu and torch.cuda.is_available():
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(_SETTINGS.device)
     return perf_counter()
 
 
