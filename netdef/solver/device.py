@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -78,7 +78,7 @@ def set_up(config: SolverConfig, device: torch.device) -> Callable[[], None]:
     undo = ExitStack()
     if device.type == "cuda":
         _stand_on(device, undo)
-        _round_products(config.precision != "FP32", undo)
+        undo.enter_context(products(to_tf32=config.precision != "FP32"))
         undo.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = not config.deterministic
     if config.deterministic:
@@ -94,18 +94,21 @@ def _stand_on(device: torch.device, undo: ExitStack) -> None:
     torch.cuda.set_device(device)
 
 
-def _round_products(to_tf32: bool, undo: ExitStack) -> None:
-    """Whether matrix products and convolutions of float32 are rounded to TF32.
+@contextmanager
+def products(*, to_tf32: bool) -> Iterator[None]:
+    """A block in which matrix products and convolutions of float32 are rounded to TF32 on GPUs, or are not.
 
     torch refuses to be asked by its older names for this once a program has used the newer ones; set it can be by
     either at any time, and by the older all parts of torch understand it.
     """
     cudnn: Any = torch.backends.cudnn  # torch makes its properties as it is imported
-    asked = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
-    _keep(undo, *asked, torch.backends.cuda.matmul)
-    _keep(undo, lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), cudnn.conv, cudnn.rnn)
-    torch.set_float32_matmul_precision("high" if to_tf32 else "highest")
-    cudnn.allow_tf32 = to_tf32
+    with ExitStack() as undo:
+        asked = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+        _keep(undo, *asked, torch.backends.cuda.matmul)
+        _keep(undo, lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), cudnn.conv, cudnn.rnn)
+        torch.set_float32_matmul_precision("high" if to_tf32 else "highest")
+        cudnn.allow_tf32 = to_tf32
+        yield
 
 
 def _keep(undo: ExitStack, get: Callable[[], Any], set: Callable[[Any], None], *newer: Any) -> None:

@@ -102,14 +102,12 @@ def test_settings_are_for_the_run(precision: str, gpus: Any, monkeypatch: pytest
 
 NEWER = """
 import torch
-from netdef.solver.device import _round_products
-from contextlib import ExitStack
+from netdef.solver.device import products
 kinds = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
 torch.backends.cuda.matmul.fp32_precision = "tf32"
 torch.backends.cudnn.conv.fp32_precision = "ieee"
 before = [kind.fp32_precision for kind in kinds]
-with ExitStack() as undo:
-    _round_products(True, undo)
+with products(to_tf32=True):
     assert [kind.fp32_precision for kind in kinds] == ["tf32"] * 3
     assert torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "high"
 assert [kind.fp32_precision for kind in kinds] == before
