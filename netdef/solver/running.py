@@ -227,6 +227,10 @@ def _explained(net: RunningNet, fault: Exception) -> NetdefError | None:
     text = str(fault)
     if isinstance(fault, torch.OutOfMemoryError) or any(word in text for word in _NO_MEMORY):
         return out_of_memory(net.graph, net.module, net.style.device, fault)
+    if "device-side assert" in text:
+        help = "the GPU does not tell which; on the processor (`solver_mode: CPU`) the same run does"
+        message = f'the net "{net.graph.name}" met a label or an index out of range'
+        return NetdefError([error("ND0512", message, help=help)])
     if "deterministic implementation" in text:
         help = "remove `deterministic: true`, or train on the CPU"
         return NetdefError([error("ND0713", f"`deterministic`: {text.partition('.')[0]}", help=help)])

@@ -160,6 +160,23 @@ def test_libraries_run_out_of_memory_too(path: Path, monkeypatch: pytest.MonkeyP
     assert failure.value.diagnostics[0].code == "ND0806"
 
 
+def test_a_gpu_that_met_a_bad_label(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing else, some batches later, and can do nothing any more."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronous")
+
+    with Solver(path) as solver:
+        solver.step(1)
+        monkeypatch.setattr(solver.run.train, "forward", fail)
+        monkeypatch.setattr(solver, "_snapshot_here", fail)
+        with pytest.raises(NetdefError) as failure:
+            solver.solve()
+    (fault,) = failure.value.diagnostics
+    assert (fault.code, fault.message) == ("ND0512", 'the net "small" met a label or an index out of range')
+    assert fault.help[1].endswith("could be taken: CUDA error: device-side assert triggered")
+
+
 def test_room_on_a_gpu_is_what_others_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3, 80))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20)
