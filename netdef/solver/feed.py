@@ -13,7 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from netdef.data.batch import Images, Top
 from netdef.data.device import finish
-from netdef.data.loader import Loader
+from netdef.data.loader import Loader, num_readers
 from netdef.data.reader import ONE, WHOLE, Labels, Shard, Turns
 from netdef.data.source import BatchSource, State, open_source
 from netdef.diagnostics import NetdefError, error
@@ -55,7 +55,7 @@ class Feed:
         self._tops: list[tuple[Callable[[], list[Tensor]], list[str]]] = []
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
-                source = _open(graph, node, node.layer, base_dir, seed, shard, turns)
+                source = _open(graph, node, node.layer, base_dir, seed, shard, turns, on_gpu=device.type == "cuda")
                 taking = self._begin(node, source)
                 self._tops.append((taking, [arguments[blob.id] for blob in node.tops]))
 
@@ -124,7 +124,15 @@ def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, A
 
 
 def _open(
-    graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: int, shard: Shard, turns: Turns
+    graph: Graph,
+    node: Node,
+    layer: Layer,
+    base_dir: Path | None,
+    seed: int,
+    shard: Shard,
+    turns: Turns,
+    *,
+    on_gpu: bool,
 ) -> BatchSource | Loader:
     if node.type == "Input":
         message = f'layer "{node.name}" is an Input: nothing feeds it here'
@@ -141,7 +149,9 @@ def _open(
         places=node.places,
     )
     source.turns = turns
-    return Loader(source) if source.readable_ahead and node.type != "DummyData" else source
+    if not source.readable_ahead or node.type == "DummyData":
+        return source
+    return Loader(source, workers=num_readers(beside_gpu=on_gpu))
 
 
 def labels_of(graph: Graph, source: Node) -> Labels:
