@@ -55,7 +55,7 @@ class Feed:
         self._tops: list[tuple[Callable[[], list[Tensor]], list[str]]] = []
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
-                source = _open(graph, node, node.layer, base_dir, seed, shard, turns, on_gpu=device.type == "cuda")
+                source = _open(graph, node, node.layer, base_dir, seed, shard, turns, device.type == "cuda")
                 taking = self._begin(node, source)
                 self._tops.append((taking, [arguments[blob.id] for blob in node.tops]))
 
@@ -124,15 +124,7 @@ def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, A
 
 
 def _open(
-    graph: Graph,
-    node: Node,
-    layer: Layer,
-    base_dir: Path | None,
-    seed: int,
-    shard: Shard,
-    turns: Turns,
-    *,
-    on_gpu: bool,
+    graph: Graph, node: Node, layer: Layer, base_dir: Path | None, seed: int, shard: Shard, turns: Turns, gpu: bool
 ) -> BatchSource | Loader:
     if node.type == "Input":
         message = f'layer "{node.name}" is an Input: nothing feeds it here'
@@ -151,7 +143,7 @@ def _open(
     source.turns = turns
     if not source.readable_ahead or node.type == "DummyData":
         return source
-    return Loader(source, workers=num_readers(beside_gpu=on_gpu))
+    return Loader(source, workers=num_readers(beside_gpu=gpu))
 
 
 def labels_of(graph: Graph, source: Node) -> Labels:
