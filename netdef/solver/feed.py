@@ -140,7 +140,7 @@ def _open(
         name=node.name,
         places=node.places,
     )
-    source.turns = turns
+    source.turns, source.settles = turns, not gpu  # a GPU gets bytes and does it in no time
     if not source.readable_ahead or node.type == "DummyData":
         return source
     return Loader(source, workers=num_readers(beside_gpu=gpu))
