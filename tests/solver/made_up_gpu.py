@@ -1,4 +1,4 @@
-"""Every golden net forward and back on a made-up GPU beside the processor: prints the nets that mix the two, and how.
+"""Every golden net forward and back on a made-up GPU beside the processor, and the loop: prints who mixes the two.
 
 torch lets a backend be written in Python. With its fake tensors, which have a device, a size and no numbers, that is a
 GPU that knows where each tensor lies and nothing else: operations with tensors of two devices are refused, and so is
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +21,15 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from netdef.graph import Options, load
 from netdef.ir import Graph
+from netdef.solver.loop import Solver
+from netdef.solver.run import attach, make_optimizer
 from netdef.targets.torch import build_module
 from netdef.targets.torch.layout import channels_last, to_channels_last
+from tests.solver import small_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KIND = "made_up_gpu"
+LOOPS = ("", "clip_gradients: 1 ema_decay: 0.9", "clip_value: 0.1 snapshot_diff: true", 'regularization_type: "L1"')
 ASKS = {"Filter"}
 """Layers the size of whose tops depends on values."""
 
@@ -40,15 +45,45 @@ def main() -> None:
             if ASKS.isdisjoint(node.type for node in graph.nodes):
                 report(path, graph)
                 count += 1
+    for options in LOOPS:
+        loop(options)
     sys.stdout.write(f"{count} nets; refused: {', '.join(refused())}\n")
+
+
+def loop(options: str) -> None:
+    """Some iterations of a solver, whose weights and batches are brought to the GPU before the first."""
+    text = small_run.SOLVER.replace('type: "Adam"', 'type: "Nesterov"').replace("test_iter: 2 test_interval: 6", "")
+    with tempfile.TemporaryDirectory() as folder:
+        path = small_run.make(Path(folder), f" {options}", solver=text)
+        with Solver(path) as solver, FakeTensorMode(), solver.run.random.active():
+            bring(solver)
+            try:
+                for _ in range(3):
+                    solver._iterate()
+                    solver.team.any(False)
+            except Exception as fault:
+                tell(f"the loop with {options}", fault)
+
+
+def bring(solver: Solver) -> None:
+    run = solver.run
+    move(run.train.module)
+    run.optimizer = make_optimizer(run.config, run.train)
+    run.train.feed.next = lambda: dict(batch(run.train.graph, run.train.module))  # type: ignore[method-assign]
+    solver._gradients = None
+    attach(run)
 
 
 def report(path: Path, graph: Graph) -> None:
     try:
         step(graph)
     except Exception as fault:
-        first = str(fault).partition("\n")[0]
-        sys.stdout.write(f"{path.parent.name}, {graph.phase}: {type(fault).__name__}: {first}\n")
+        tell(f"{path.parent.name}, {graph.phase}", fault)
+
+
+def tell(where: str, fault: Exception) -> None:
+    first = str(fault).partition("\n")[0]
+    sys.stdout.write(f"{where}: {type(fault).__name__}: {first}\n")
 
 
 def refused() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Does any layer compute with tensors of two devices? On a GPU that is an error, or a wait for a copy."""
+"""Does a layer, or the loop, compute with tensors of two devices? On a GPU that is an error, or a wait for a copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
     not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"),
     reason="this torch has no backends in Python",
 )
-def test_no_layer_mixes_devices() -> None:
+def test_nothing_mixes_devices_or_waits() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.solver.made_up_gpu"],
         cwd=ROOT,
