@@ -27,9 +27,9 @@ def own_gpu(text: str | None) -> int | None:
     Raises:
         NetdefError: ND0711, they are fewer than the processes; two on one GPU cannot exchange gradients.
     """
-    numbers = gpu_numbers(text)
-    if numbers and len(numbers) < local_world_size():
-        message = f"{local_world_size()} processes need a GPU each, and `--gpu {text}` names {len(numbers)}"
+    numbers, needed = gpu_numbers(text), max(local_world_size(), local_rank() + 1)
+    if numbers and len(numbers) < needed:
+        message = f"{needed} processes need a GPU each, and `--gpu {text}` names {len(numbers)}"
         raise NetdefError([error("ND0711", message, help="name as many, or leave `--processes` out")])
     return numbers[local_rank()] if numbers else None
 

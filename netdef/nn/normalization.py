@@ -86,8 +86,8 @@ class _LrnAcross(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None]:
         x, y, scale = ctx.saved_tensors
-        along = _neighbours(grad * y / scale, ctx.size // 2)
-        total = grad * _negative_power(scale, ctx.beta) - ctx.factor * x * along
+        along = _neighbours((grad * y).div_(scale) if y.dtype == scale.dtype else grad * y / scale, ctx.size // 2)
+        total = torch.addcmul(grad * _negative_power(scale, ctx.beta), x, along, value=-ctx.factor)
         return total.to(x.dtype), None, None, None, None
 
 
@@ -103,11 +103,24 @@ def lrn_across(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Ten
 
 def _neighbours(x: Tensor, reach: int) -> Tensor:
     """The sum over each channel and up to `reach` others on both sides."""
+    if x.device.type != "cpu":
+        return _pooled(x, reach)
     total = x.clone()
     for i in range(1, min(reach, x.shape[1] - 1) + 1):
         total[:, i:] += x[:, :-i]
         total[:, :-i] += x[:, i:]
     return total
+
+
+def _pooled(x: Tensor, reach: int) -> Tensor:
+    """`_neighbours` by one pooling along the channels as they lie in memory, which moves a seventh of the bytes."""
+    size = 2 * reach + 1
+    if x.is_contiguous():
+        planes = x.view(x.shape[0], 1, x.shape[1], -1)
+        return F.avg_pool2d(planes, (size, 1), 1, (reach, 0), divisor_override=1).view(x.shape)
+    last = x.movedim(1, -1)
+    rows = last.reshape(-1, 1, 1, x.shape[1])
+    return F.avg_pool2d(rows, (1, size), 1, (0, reach), divisor_override=1).view(last.shape).movedim(-1, 1)
 
 
 def _negative_power(scale: Tensor, beta: float) -> Tensor:
