@@ -22,6 +22,11 @@ def local_rank() -> int:
     return _number("LOCAL_RANK", 0)
 
 
+def local_world_size() -> int:
+    """How many of them are on this machine."""
+    return _number("LOCAL_WORLD_SIZE", 1)
+
+
 def _number(name: str, default: int) -> int:
     """The variable's number, the default where it is not set or empty; NetdefError ND0720 where it holds none."""
     text = os.environ.get(name) or str(default)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from netdef.diagnostics import NetdefError, error
-from netdef.ranks import local_rank, world_size
+from netdef.ranks import local_rank, local_world_size, world_size
 
 
 def gpu_number(text: str | None) -> int | None:
@@ -22,9 +22,16 @@ def gpu_number(text: str | None) -> int | None:
 
 
 def own_gpu(text: str | None) -> int | None:
-    """Of the GPUs that `--gpu` names, this process's: by its place among those on this machine."""
-    numbers = gpu_numbers(text)
-    return numbers[local_rank() % len(numbers)] if numbers else None
+    """Of the GPUs that `--gpu` names, this process's: by its place among those on this machine.
+
+    Raises:
+        NetdefError: ND0711, they are fewer than the processes; two on one GPU cannot exchange gradients.
+    """
+    numbers, needed = gpu_numbers(text), max(local_world_size(), local_rank() + 1)
+    if numbers and len(numbers) < needed:
+        message = f"{needed} processes need a GPU each, and `--gpu {text}` names {len(numbers)}"
+        raise NetdefError([error("ND0711", message, help="name as many, or leave `--processes` out")])
+    return numbers[local_rank()] if numbers else None
 
 
 def num_processes(gpu: str | None, wanted: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,9 +10,20 @@ from threading import Condition
 
 from netdef.data.batch import Floats, Top
 from netdef.data.source import BatchSource, State, finished
+from netdef.ranks import local_world_size
 
 DEPTH = 4
 """Batches kept ready: as many as Caffe's `prefetch` default."""
+FEWEST, MOST = 2, 8
+"""Threads that read."""
+
+
+def num_readers(*, beside_gpu: bool) -> int:
+    """How many threads should read: few where the processor computes, else its cores but one, this process's share."""
+    if not beside_gpu:
+        return FEWEST
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(cores // local_world_size() - 1, FEWEST), MOST)
 
 
 class Loader:
@@ -21,8 +33,9 @@ class Loader:
     manager. An error in a thread is raised where the batch in question is asked for, each time it is.
     """
 
-    def __init__(self, source: BatchSource, *, workers: int = 2, depth: int = DEPTH) -> None:
-        self._source, self._num_workers, self._depth = source, max(1, workers), max(1, depth)
+    def __init__(self, source: BatchSource, *, workers: int = FEWEST, depth: int | None = None) -> None:
+        self._source, self._num_workers = source, max(1, workers)
+        self._depth = max(DEPTH, workers + 1) if depth is None else max(1, depth)
         self._pool: ThreadPoolExecutor | None = None
         self._turn = Condition()
         self._begin()

@@ -35,6 +35,8 @@ class BatchSource:
     readable_ahead = True
     turns = Turns()
     """Which of the batches are this process's, where whole batches are shared out; set before the first."""
+    settles = True
+    """Whether parts of a mean picture are subtracted here, in a reading thread; set before the first batch."""
 
     def __init__(self, reader: Reader, *, name: str, seed: int, shard: Shard, places: Places) -> None:
         self.name, self.shard = name, shard
@@ -83,7 +85,7 @@ class BatchSource:
 
     def _run(self, work: Work) -> tuple[Top, ...]:
         with reported(self.name, self._places):
-            return work()
+            return tuple(top.settled() if self.settles and isinstance(top, Images) else top for top in work())
 
 
 class MemorySource(BatchSource):

@@ -21,6 +21,7 @@ from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
 from netdef.graph.deploy import deploy
 from netdef.ir import Blob, Graph
 from netdef.schema.suggest import nearest
+from netdef.solver.device import products
 from netdef.targets.onnx import COMMON_OPSET, batch_of, emit, sizes
 from netdef.targets.onnx.camera import core
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
@@ -123,7 +124,7 @@ def _torch_forward(module: torch.nn.Module, name: str, gpu: bool) -> Callable[[F
     def forward(rows: Floats) -> dict[str, Array]:
         batch = torch.from_numpy(rows)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), products(to_tf32=False):  # torch rounds convolutions unless it is told
                 found = module(**{name: batch.cuda() if gpu else batch})
             return {id: value.float().cpu().numpy() for id, value in found.items()}
         except RuntimeError as fault:  # no memory, or a layer that does not take this number of rows

@@ -19,13 +19,16 @@ def max_pool2d(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, end: Pair) -> T
 
 
 def max_pool2d_with_mask(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, end: Pair) -> tuple[Tensor, Tensor]:
-    """As `max_pool2d`, and the place ``h * W + w`` of each maximum as a float; -1 for a window without values."""
+    """As `max_pool2d`, and the place ``h * W + w`` of each maximum as a float; -1 for a window without values.
+
+    Places are float32 at least: the types of autocast have no room for them.
+    """
     padded = _padded(x, pad, end, torch.finfo(x.dtype).min)
     top, index = F.max_pool2d(padded, kernel, stride, return_indices=True)
     height, width = x.shape[2:]
     row, column = index // padded.shape[3] - pad[0], index % padded.shape[3] - pad[1]
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return top, torch.where(inside, row * width + column, -1).to(x.dtype)
+    return top, torch.where(inside, row * width + column, -1).to(_wide(x))
 
 
 def avg_pool2d(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, end: Pair) -> Tensor:
@@ -66,12 +69,16 @@ def global_max_pool2d(x: Tensor) -> Tensor:
 def global_max_pool2d_with_mask(x: Tensor) -> tuple[Tensor, Tensor]:
     """As `global_max_pool2d`, and the place ``h * W + w`` of each maximum as a float."""
     top, index = F.max_pool2d(x, x.shape[2:], return_indices=True)
-    return top, index.to(x.dtype)
+    return top, index.to(_wide(x))
 
 
 def global_stochastic_pool2d(x: Tensor, training: bool) -> Tensor:
     """As `stochastic_pool2d` with one window over all."""
     return stochastic_pool2d(x, (x.shape[2], x.shape[3]), (1, 1), (0, 0), training)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _padded(x: Tensor, pad: Pair, end: Pair, value: float) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Floats = Callable[[Tensor], Tensor]
+"""Brings a tensor into the type that is computed in."""
 
 
 def lstm_unit(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,13 +162,15 @@ class LSTM(Recurrent):
 
     def _fused(self, inputs: Tensor, weight: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         weights = [self._turned(w) for w in (weight, self.weight_h, self.bias, torch.zeros_like(self.bias))]
-        output, h, c = torch.lstm(inputs, state, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        with _floats_of(inputs) as floats:
+            given = floats(inputs), [floats(value) for value in state], _packed(weights, floats)
+            output, h, c = torch.lstm(*given, True, 1, 0.0, torch.is_grad_enabled(), False, False)
         return output, [h.squeeze(0), c.squeeze(0)]
 
-    def _turned(self, weight: Tensor) -> Tensor:
+    def _turned(self, weight: Tensor) -> list[Tensor]:
         """The rows in torch's order of the gates."""
         o, g = 2 * self.num_output, 3 * self.num_output
-        return torch.cat([weight[:o], weight[g:], weight[o:g]])
+        return [weight[:o], weight[g:], weight[o:g]]
 
 
 class RNN(Recurrent):
@@ -186,9 +193,33 @@ class RNN(Recurrent):
         return self._outputs(torch.stack(hidden)), [h]
 
     def _fused(self, inputs: Tensor, weight: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        weights = [weight, self.weight_h, self.bias, torch.zeros_like(self.bias)]
-        hidden, h = torch.rnn_tanh(inputs, state[0], weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        weights: list[list[Tensor]] = [[weight], [self.weight_h], [self.bias], [torch.zeros_like(self.bias)]]
+        with _floats_of(inputs) as floats:
+            given = floats(inputs), floats(state[0]), _packed(weights, floats)
+            hidden, h = torch.rnn_tanh(*given, True, 1, 0.0, torch.is_grad_enabled(), False, False)
         return self._outputs(hidden), [h.squeeze(0)]
 
     def _outputs(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden, self.weight_o, self.bias_o).tanh()
+
+
+def _packed(weights: Sequence[Sequence[Tensor]], floats: Floats) -> list[Tensor]:
+    """Each weight from its pieces, all one behind the other in memory: cuDNN warns and copies where they are not."""
+    flat = floats(torch.cat([piece.flatten() for pieces in weights for piece in pieces]))
+    sizes = [(sum(map(len, pieces)), *pieces[0].shape[1:]) for pieces in weights]
+    return [part.view(size) for part, size in zip(torch.split(flat, [*map(prod, sizes)]), sizes, strict=True)]
+
+
+@contextmanager
+def _floats_of(x: Tensor) -> Iterator[Floats]:
+    """A block for torch's recurrent kernels, with what brings their arguments into the type that autocast asks for.
+
+    On a GPU autocast itself takes float16 for them, also where bfloat16 is asked for, and gradients that nobody has
+    scaled vanish in it (source: AutocastRNN.cpp).
+    """
+    if x.device.type != "cuda" or not torch.is_autocast_enabled("cuda"):
+        yield lambda tensor: tensor
+        return
+    short = torch.get_autocast_dtype("cuda")
+    with torch.autocast("cuda", enabled=False):
+        yield lambda tensor: tensor.to(short)

@@ -40,7 +40,9 @@ def set_mode_cpu() -> None:
 def set_mode_gpu() -> None:
     """Compute on the GPU, nets and solvers that are made from now on; on the processor where torch finds none."""
     _SETTINGS.gpu = True
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        torch.backends.cudnn.allow_tf32 = False  # Caffe's convolutions are not rounded; torch's are unless it is told
+    else:
         logger.warning("No GPU found: computing on the CPU.")
 
 
@@ -181,7 +183,7 @@ class Timer:
 
 def _now() -> float:
     if _SETTINGS.gpu and torch.cuda.is_available():
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(_SETTINGS.device)
     return perf_counter()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import cast
 
 import torch
@@ -72,7 +73,13 @@ def _step(graph: Graph, module: fx.GraphModule, node: Node) -> Step:
     alone = _alone(graph, node)
     made = build_module(alone, outputs=[blob.id for blob in node.tops])
     share(module, graph, made, alone)
+    made.to(_device(module))  # what a layer holds beside its parameters: the weights of classes, a recurrent state
     return Step(node, made, tuple(made.meta["inputs"][blob.id] for blob in alone.inputs))
+
+
+def _device(module: fx.GraphModule) -> torch.device:
+    held = next(chain(module.parameters(), module.buffers()), None)
+    return torch.device("cpu") if held is None else held.device
 
 
 def _alone(graph: Graph, node: Node) -> Graph:

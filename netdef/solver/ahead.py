@@ -21,6 +21,10 @@ DEPTH = 2
 """Batches on the device or on their way, beside the one that is computed with."""
 
 
+LEAD = 4
+"""Batches at most that have been handed out and the device has not computed with: each takes memory there."""
+
+
 class Transfer(Protocol):
     """A way to the device, in two halves."""
 
@@ -36,14 +40,17 @@ class CopyStream:
 
     Bytes go through page-locked memory, and become numbers on the device (`finish`). Who receives them lets the device
     wait for them, not the processor; their memory is used again only when what was computed with them is done.
+    So that it is, who is far ahead of the device waits here for it, which has enough to do all the while.
     """
 
     def __init__(self, device: torch.device, finish: Finish) -> None:
         self.device, self._finish = device, finish
         self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._begun: deque[torch.cuda.Event] = deque()
 
     def send(self, tops: Sequence[Top]) -> tuple[list[Tensor], torch.cuda.Event]:
         """See Transfer."""
+        torch.cuda.set_device(self.device)  # a thread begins with the first GPU, and would take memory on it
         with torch.cuda.stream(self._stream):
             tensors = self._finish(tops)
             return tensors, self._stream.record_event()
@@ -52,10 +59,19 @@ class CopyStream:
         """See Transfer."""
         tensors, event = sent
         stream = torch.cuda.current_stream(self.device)
+        self._keep_near(stream)
         stream.wait_event(event)
         for tensor in tensors:
             tensor.record_stream(stream)
         return tensors
+
+    def _keep_near(self, stream: torch.cuda.Stream) -> None:
+        """Wait until the device is LEAD batches behind; asleep, for readers need the processor."""
+        begins = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        begins.record(stream)
+        self._begun.append(begins)
+        if len(self._begun) > LEAD:
+            self._begun.popleft().synchronize()
 
 
 class Ahead:

@@ -30,7 +30,7 @@ def wrap(module: fx.GraphModule, graph: Graph, style: Style, team: Team = ALONE)
     if not style.compile:
         return call
     # "reduce-overhead" records CUDA graphs, forward and backward, and replays them.
-    return torch.compile(call, mode="reduce-overhead" if style.cuda_graphs and style.device.type == "cuda" else None)
+    return torch.compile(call, mode="reduce-overhead" if style.replayed else None)
 
 
 def distributed(module: nn.Module, owner: fx.GraphModule, graph: Graph) -> DistributedDataParallel:

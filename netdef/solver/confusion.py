@@ -108,16 +108,20 @@ def judges(graph: Graph) -> list[Node]:
 
 @torch.no_grad()
 def count(scores: Tensor, labels: Tensor, layer: Any) -> Tensor:
-    """The counts (C, C) of one batch. As in Accuracy, another class with an equal score counts as predicted."""
+    """The counts (C, C) of one batch. As in Accuracy, another class with an equal score counts as predicted.
+
+    Every step has a size that is known before, so that a GPU need not be waited for.
+    """
     ignore = layer.ignore_label if isinstance(layer, Accuracy) else layer.counting.ignore_label
     classes = scores.shape[layer.axis]
     rows = scores.float().movedim(layer.axis, -1).reshape(-1, classes)
     target = labels.long().flatten()
-    counted = torch.ones_like(target, dtype=torch.bool) if ignore is None else target != ignore
-    rows, target = rows[counted], target[counted].unsqueeze(1)
+    counted = torch.ones_like(target) if ignore is None else (target != ignore).long()
+    target = torch.where(counted > 0, target, 0).unsqueeze(1)
     others, other = rows.scatter(1, target, -torch.inf).max(1, keepdim=True)
     predicted = torch.where(rows.gather(1, target) > others, target, other)
-    return torch.bincount((target * classes + predicted).flatten(), minlength=classes**2).reshape(classes, classes)
+    pairs = (target * classes + predicted).flatten()
+    return counted.new_zeros(classes**2).index_add(0, pairs, counted).reshape(classes, classes)
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:

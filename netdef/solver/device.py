@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 
 from netdef.diagnostics import NetdefError, error
+from netdef.ranks import local_world_size
 from netdef.solver.config import SolverConfig
 from netdef.solver.team import ALONE, Team
 
@@ -19,15 +22,12 @@ def choose(config: SolverConfig, wanted: int | str | None = None, team: Team = A
     Args:
         config: its `gpu` is a wish: where there is none, the processor serves.
         wanted: the number of a GPU, or a device by torch's name ("cpu", "cuda:1"): a demand.
-        team: of several processes on a machine each has the GPU of its own number.
+        team: of several processes on a machine each has the GPU of its own number, or none of them has one.
 
     Raises:
         NetdefError: ND0711, there is no such GPU; ND0713, the precision needs one.
     """
-    gpu = config.gpu if team.world == 1 or config.gpu is None else team.local_rank
-    device, note = (demanded(wanted), "") if wanted is not None else _wished(gpu)
-    if device.type == "cuda" and team.world > 1:
-        torch.cuda.set_device(device)
+    device, note = (demanded(wanted), "") if wanted is not None else _wished(config.gpu, team)
     if config.precision == "TF32" and device.type != "cuda":
         help = "use `precision: FP32` or `BF16`"
         raise NetdefError([error("ND0713", f"`precision: {config.precision}` is not available on {device}", help=help)])
@@ -45,19 +45,28 @@ def demanded(wanted: int | str | torch.device) -> torch.device:
     except RuntimeError as fault:
         message = f"torch knows no device by the name of {wanted!r}"
         raise NetdefError([error("ND0711", message, help='"cpu", "cuda" or "cuda:1", for example')]) from fault
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise NetdefError([error("ND0711", f"GPU {device.index or 0} was asked for, torch finds {_gpus(count)}")])
-    return device
+    if device.type != "cuda":
+        return device
+    if (device.index or 0) >= _num_gpus():
+        message = f"GPU {device.index or 0} was asked for, torch finds {_gpus(_num_gpus())}"
+        raise NetdefError([error("ND0711", message)])
+    return torch.device("cuda", torch.cuda.current_device()) if str(device) == "cuda" else device
 
 
-def _wished(gpu: int | None) -> tuple[torch.device, str]:
+def _wished(gpu: int | None, team: Team) -> tuple[torch.device, str]:
+    """A GPU where there is one; for all processes of a machine or for none, as they could not talk otherwise."""
     if gpu is None:
         return torch.device("cpu"), ""
-    if torch.cuda.is_available() and gpu < torch.cuda.device_count():
-        return torch.device("cuda", gpu), ""
+    number, count = gpu if team.world == 1 else team.local_rank, _num_gpus()
+    if number < count and (team.world == 1 or local_world_size() <= count):
+        return torch.device("cuda", number), ""
+    if count and team.world > 1:
+        return torch.device("cpu"), f"{local_world_size()} processes and {_gpus(count)}: training on the CPU."
     return torch.device("cpu"), "No GPU found: training on the CPU."
+
+
+def _num_gpus() -> int:
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _gpus(count: int) -> str:
@@ -65,25 +74,47 @@ def _gpus(count: int) -> str:
 
 
 def set_up(config: SolverConfig, device: torch.device) -> Callable[[], None]:
-    """Tell torch about precision and determinism; what comes back restores the settings, which are the process's."""
-    before = _settings()
+    """Tell torch about device, precision and determinism; what comes back restores the settings, the process's own."""
+    undo = ExitStack()
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("highest" if config.precision == "FP32" else "high")
-        torch.backends.cudnn.allow_tf32 = config.precision != "FP32"
+        _stand_on(device, undo)
+        undo.enter_context(products(to_tf32=config.precision != "FP32"))
+        undo.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = not config.deterministic
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
+        undo.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
         torch.use_deterministic_algorithms(True)
-    return partial(_restore, *before)
+    return undo.close
 
 
-def _settings() -> tuple[str, bool, bool, bool]:
-    cudnn = torch.backends.cudnn
-    precision, certain = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    return precision, cudnn.allow_tf32, cudnn.benchmark, certain
+def _stand_on(device: torch.device, undo: ExitStack) -> None:
+    """Let it be torch's current one, of which streams, events and other libraries are that name no device."""
+    undo.callback(torch.cuda.set_device, torch.cuda.current_device())
+    torch.cuda.set_device(device)
 
 
-def _restore(precision: str, allow_tf32: bool, benchmark: bool, certain: bool) -> None:
-    torch.set_float32_matmul_precision(precision)
-    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = allow_tf32, benchmark
-    torch.use_deterministic_algorithms(certain)
+@contextmanager
+def products(*, to_tf32: bool) -> Iterator[None]:
+    """A block in which matrix products and convolutions of float32 are rounded to TF32 on GPUs, or are not.
+
+    torch refuses to be asked by its older names for this once a program has used the newer ones; set it can be by
+    either at any time, and by the older all parts of torch understand it.
+    """
+    cudnn: Any = torch.backends.cudnn  # torch makes its properties as it is imported
+    with ExitStack() as undo:
+        asked = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+        _keep(undo, *asked, torch.backends.cuda.matmul)
+        _keep(undo, lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), cudnn.conv, cudnn.rnn)
+        torch.set_float32_matmul_precision("high" if to_tf32 else "highest")
+        cudnn.allow_tf32 = to_tf32
+        yield
+
+
+def _keep(undo: ExitStack, get: Callable[[], Any], set: Callable[[Any], None], *newer: Any) -> None:
+    """Note a setting, by its newer names where torch does not tell it by the older one."""
+    try:
+        undo.callback(set, get())
+    except RuntimeError:
+        for kind in newer:
+            undo.callback(setattr, kind, "fp32_precision", kind.fp32_precision)

@@ -14,7 +14,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from netdef.data.batch import Images, Top
 from netdef.data.device import finish
-from netdef.data.loader import Loader
+from netdef.data.loader import Loader, num_readers
 from netdef.data.reader import ONE, WHOLE, Labels, Shard, Turns
 from netdef.data.source import BatchSource, State, open_source
 from netdef.diagnostics import NetdefError, error
@@ -92,8 +92,8 @@ class Feed:
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
                 portion = portions(node)
-                source = _open(graph, node, portion, base_dir, seed, turns)
-                taking = self._begin(node, source, portion)
+                source = _open(graph, node, portion, base_dir, seed)
+                taking = self._begin(node, self._with_readers(node, source), portion)
                 self._tops.append((taking, [arguments[blob.id] for blob in node.tops]))
 
     def next(self) -> dict[str, Tensor]:
@@ -121,6 +121,14 @@ class Feed:
         """Stop reading, let files go."""
         for source in self.sources.values():
             source.close()
+
+    def _with_readers(self, node: Node, source: BatchSource) -> BatchSource | Loader:
+        """The source with threads that read ahead, where there is anything to read."""
+        gpu = self.device.type == "cuda"
+        source.turns, source.settles = self.turns, not gpu  # a GPU gets bytes and does it in no time
+        if not source.readable_ahead or node.type == "DummyData":
+            return source
+        return Loader(source, workers=num_readers(beside_gpu=gpu))
 
     def _begin(self, node: Node, source: BatchSource | Loader, portion: Portion) -> Callable[[], list[Tensor]]:
         """What takes the next batch of a source."""
@@ -162,14 +170,12 @@ def _moved(state: Mapping[str, Any], place: Callable[[int], int]) -> dict[str, A
     return {**state, "batch": place(batch) if isinstance(batch, int) else batch}
 
 
-def _open(
-    graph: Graph, node: Node, portion: Portion, base_dir: Path | None, seed: int, turns: Turns
-) -> BatchSource | Loader:
+def _open(graph: Graph, node: Node, portion: Portion, base_dir: Path | None, seed: int) -> BatchSource:
     if node.type == "Input":
         message = f'layer "{node.name}" is an Input: nothing feeds it here'
         help = "use a data layer (Data, HDF5Data, ImageData, DummyData)"
         raise NetdefError([error("ND0712", message, span=node.places.layer, help=help)])
-    source = open_source(
+    return open_source(
         portion.layer,
         phase=graph.phase,
         base_dir=base_dir,
@@ -179,8 +185,6 @@ def _open(
         name=node.name,
         places=node.places,
     )
-    source.turns = turns
-    return Loader(source) if source.readable_ahead and node.type != "DummyData" else source
 
 
 def labels_of(graph: Graph, source: Node) -> Labels:

@@ -99,8 +99,11 @@ def _help(graph: Graph, rows: int, capacity: int | None) -> str:
 
 
 def _capacity(device: torch.device) -> int | None:
-    """The memory of a GPU in bytes; None for the processor, which other programs share."""
-    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+    """The memory of a GPU that this process may fill, in bytes; None for the processor, which other programs share."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device)
 
 
 def failing(graph: Graph, module: fx.GraphModule, fault: BaseException) -> Node | None:

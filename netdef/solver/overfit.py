@@ -131,8 +131,9 @@ class Handful(Feed):
 
     def at(self, start: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The numbers of the rows from `start` on, and the rows."""
-        places = (start + torch.arange(self.batch)) % self.num_rows
-        return places, {name: rows[places.to(rows.device)] for name, rows in self.rows.items()}
+        device = next(iter(self.rows.values())).device
+        here, there = ((start + torch.arange(self.batch, device=at)) % self.num_rows for at in ("cpu", device))
+        return here, {name: rows[there] for name, rows in self.rows.items()}
 
 
 def _rows_there(net: RunningNet) -> int | None:

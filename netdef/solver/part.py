@@ -23,6 +23,7 @@ from netdef.solver.feed import Feed, Portion, Portions
 from netdef.solver.nets import batch_size
 from netdef.solver.randomness import Randomness
 from netdef.solver.recorded import build_recorded
+from netdef.solver.replayed import build_replayed
 from netdef.solver.running import RunningNet, build_net, feed_of, prepared
 from netdef.solver.shares import label_blobs, output_terms, terms, total
 from netdef.solver.sight import Sight
@@ -112,6 +113,8 @@ def build_train(graph: Graph, config: SolverConfig, style: Style, random: Random
         return build_recorded(graph, config, style, random)
     if random.team.world > 1:
         return _build_part(graph, config, style, random)
+    if style.replayed:
+        return build_replayed(graph, config, style, random)
     return build_net(graph, config.train, config, style, random)
 
 

@@ -42,7 +42,10 @@ Recorder = Callable[[Callable[[], Result]], tuple[Result, Callable[[], None]]]
 
 
 def on_gpu(device: torch.device, step: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
-    """Make a CUDA graph as a Recorder does; the recording itself computes nothing."""
+    """Make a CUDA graph as a Recorder does; the recording itself computes nothing.
+
+    All on one stream beside the current one: what libraries keep for a stream (workspaces, plans) is there then.
+    """
     with torch.cuda.device(device):
         stream, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(stream)
@@ -52,7 +55,7 @@ def on_gpu(device: torch.device, step: Callable[[], Result]) -> tuple[Result, Ca
         stream.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # Another thread, which sends batches ahead, may do what a recording thread must not.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             result = step()
     return result, graph.replay
 
@@ -73,18 +76,21 @@ class RecordedNet(RunningNet):
         self._parameters = [p for p in module.parameters() if p.requires_grad]
         self._learning: list[torch.nn.Parameter] = []
         self._replay: Callable[[], None] | None = None
+        self.batch: dict[str, Tensor] = {}
         self._inputs: dict[str, Tensor] = {}
         self._result: Result | None = None
 
     def learn(self, scale: Scale) -> tuple[dict[str, Tensor], Tensor]:
         """See RunningNet."""
-        self.batch = self.feed.next()
+        before, self.batch = self.batch, self.feed.next()
         if self._replay is None:
             self._begin()
         self._demand_sizes()
         assert self._replay is not None
         assert self._result is not None
-        torch._foreach_copy_([*self._inputs.values()], [*self.batch.values()])
+        new = [name for name, tensor in self.batch.items() if tensor is not before.get(name)]  # others are there
+        if new:
+            torch._foreach_copy_([self._inputs[name] for name in new], [self.batch[name] for name in new])
         if self._sums and self._learning and self._learning[0].grad is None:
             torch._foreach_zero_(list(self._result.grads))
         self._replay()

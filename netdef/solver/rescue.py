@@ -23,4 +23,4 @@ def why(fault: NetdefError | OSError | RuntimeError) -> str:
     """The reason in a few words."""
     if isinstance(fault, NetdefError):
         return fault.diagnostics[0].message
-    return (isinstance(fault, OSError) and fault.strerror) or str(fault)
+    return (isinstance(fault, OSError) and fault.strerror) or str(fault).partition("\n")[0]

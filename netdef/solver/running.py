@@ -251,13 +251,21 @@ def _bad_label(net: RunningNet, fault: LabelError) -> NetdefError:
     return NetdefError([error("ND0512", f"{name}: {fault}", span=span, help=help)])
 
 
+_NO_MEMORY = ("not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What torch says on the processor, and what libraries say that ask a GPU for memory themselves."""
+
+
 def _explained(net: RunningNet, fault: Exception) -> NetdefError | None:
     """What a user can do about torch's error; None where it is a bug, or that of a layer of the user's own."""
     if not isinstance(fault, RuntimeError):
         return None
     text = str(fault)
-    if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in text:
+    if isinstance(fault, torch.OutOfMemoryError) or any(word in text for word in _NO_MEMORY):
         return out_of_memory(net.graph, net.module, net.style.device, fault)
+    if "device-side assert" in text:
+        help = "the GPU does not tell which; on the processor (`solver_mode: CPU`) the same run does"
+        message = f'the net "{net.graph.name}" met a label or an index out of range'
+        return NetdefError([error("ND0512", message, help=help)])
     if "deterministic implementation" in text:
         help = "remove `deterministic: true`, or train on the CPU"
         return NetdefError([error("ND0713", f"`deterministic`: {text.partition('.')[0]}", help=help)])

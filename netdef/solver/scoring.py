@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from netdef.diagnostics import Diagnostic, warning
@@ -12,7 +13,7 @@ from netdef.schema import netdef_pb2 as pb
 from netdef.schema.where import Where
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.confusion import Confusion, CountingNet, build_counting
-from netdef.solver.device import choose
+from netdef.solver.device import choose, set_up
 from netdef.solver.evaluate import Score, evaluate
 from netdef.solver.events import Output
 from netdef.solver.nets import compile_choice
@@ -64,14 +65,14 @@ class Scoring:
         style = Style(where, self.config.channels_last, self.config.precision)
         random = Randomness(self.config.seed, where)
         build = build_counting if confusion else build_net
-        net = build(graph, self.choice, self.config, style, random)
-        try:
+        with ExitStack() as afterwards:
+            afterwards.callback(set_up(self.config, where))
+            net = build(graph, self.choice, self.config, style, random)
+            afterwards.callback(net.feed.close)
             found = load_weights([net], weights, strict=strict) if weights else _untrained(net.graph)
             with random.active(), reported(net):
                 score = evaluate(net, self.choice.num_batches, each=each)
             return Result(score, found, net.confusions() if isinstance(net, CountingNet) else ())
-        finally:
-            net.feed.close()
 
 
 def _untrained(graph: Graph) -> tuple[Diagnostic, ...]:

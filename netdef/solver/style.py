@@ -49,6 +49,11 @@ class Style:
         """Whether the way forward and back is recorded as it is; a compiled net does so by itself."""
         return self.cuda_graphs and not self.compile and self.device.type == "cuda"
 
+    @property
+    def replayed(self) -> bool:
+        """Whether the compiled net is recorded and replayed by torch itself."""
+        return self.cuda_graphs and self.compile and self.device.type == "cuda"
+
     def autocast(self) -> AbstractContextManager[Any]:
         """What a forward pass runs inside."""
         short = _SHORT.get(self.precision)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 
-from netdef.data.loader import Loader
+import pytest
+
+from netdef.data.loader import Loader, num_readers
 from netdef.data.source import open_source
 from tests.data.build import Refused, data_layer, make_lmdb, numbered
 
@@ -46,3 +49,13 @@ def test_never_reads_further_than_its_depth(tmp_path: Path) -> None:
         loader.next_raw()
     assert fetched == sorted(fetched)
     assert max(fetched) <= 3
+
+
+@pytest.mark.parametrize(("cores", "processes", "readers"), [(2, 1, 2), (6, 1, 5), (16, 1, 8), (16, 4, 3), (16, 16, 2)])
+def test_readers_have_the_cores_that_a_gpu_leaves(
+    cores: int, processes: int, readers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert num_readers(beside_gpu=True) == readers
+    assert num_readers(beside_gpu=False) == 2

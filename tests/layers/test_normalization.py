@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
 from netdef.layers import Mismatch
-from netdef.nn import BatchNorm, lrn_across, mvn
+from netdef.nn import BatchNorm, lrn_across, lrn_within, mvn, normalization
 from tests.layer_decoding import decode, made, shapes
 from tests.layer_running import run, run_onnx
 
@@ -82,6 +84,30 @@ def test_lrn_against_its_formula(size: int, beta: float, channels: int, layout: 
     (want,) = torch.autograd.grad(expected.sin().sum(), x)
     (have,) = torch.autograd.grad(found.sin().sum(), x)
     torch.testing.assert_close(have, want)
+
+
+@pytest.mark.parametrize(
+    "compute", [lambda x: mvn(x, (2, 3), 1e-9), lambda x: lrn_within(x, 3, 1.0, 0.75)], ids=["mvn", "lrn within"]
+)
+def test_short_floats_are_widened(compute: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Forward and back as in float32, rounded at the ends alone."""
+    short = (100 + torch.randn(2, 3, 6, 6)).bfloat16().requires_grad_()
+    wide = short.detach().float().requires_grad_()
+    found, expected = compute(short), compute(wide)
+    assert torch.equal(found, expected.bfloat16())
+    found.backward(torch.ones_like(found))
+    expected.backward(torch.ones_like(expected))
+    torch.testing.assert_close(short.grad.float(), wide.grad, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("channels", "reach"), [(7, 2), (3, 2), (1, 2), (6, 0), (4, 5)])
+def test_a_gpu_sums_neighbours_by_pooling(form: torch.memory_format, channels: int, reach: int) -> None:
+    """The sums that the processor makes by adding shifted copies, laid out alike."""
+    x = torch.randn(2, channels, 3, 5).contiguous(memory_format=form)
+    found = normalization._pooled(x, reach)
+    torch.testing.assert_close(found, normalization._neighbours(x, reach))
+    assert found.is_contiguous(memory_format=form)
 
 
 def test_lrn_of_bfloat16_sums_in_float32() -> None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from netdef.layers import Mismatch, Unsupported
-from netdef.nn import stochastic_pool2d
+from netdef.nn import global_max_pool2d_with_mask, max_pool2d_with_mask, stochastic_pool2d
 from tests.layer_decoding import decode, made, shapes
 from tests.layer_running import run, run_onnx
 
@@ -220,3 +220,12 @@ def test_stochastic_draws_in_train() -> None:
     y.sum().backward()
     assert x.grad is not None
     assert torch.equal((x.grad * x).sum((2, 3)), y[..., 0, 0])
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_places_are_exact_in_short_floats(whole: bool) -> None:
+    """bfloat16 has 8 bits: 257 of them and 258 would be one place."""
+    x = torch.zeros(1, 1, 20, 20, dtype=torch.bfloat16)
+    x[0, 0, 13, 17] = 1
+    top, place = global_max_pool2d_with_mask(x) if whole else max_pool2d_with_mask(x, (20, 20), (1, 1), (0, 0), (0, 0))
+    assert (top.dtype, place.dtype, place.item()) == (torch.bfloat16, torch.float32, 13 * 20 + 17)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from typing import Any
+
 import pytest
 import torch
 
@@ -199,3 +202,25 @@ def test_a_device_is_not_asked_for_flags() -> None:
     layer.unbroken = known
     assert [layer(x, cont).shape for cont in (known, unknown)] == [(4, 2, 2), (4, 2, 2)]
     assert taken == ["at once", "steps"]
+
+
+@pytest.mark.parametrize(("kind", "kernel"), [(LSTM, "lstm"), (RNN, "rnn_tanh")])
+@pytest.mark.parametrize("static", [0, 2])
+def test_cudnn_finds_its_weights_in_one_piece(
+    kind: type[LSTM] | type[RNN], kernel: str, static: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One behind the other from the beginning of their memory; else it copies them with a warning, step by step."""
+    seen: list[torch.Tensor] = []
+    run = getattr(torch, kernel)
+
+    def noting(x: torch.Tensor, state: Any, weights: list[torch.Tensor], *more: Any) -> Any:
+        seen.extend(weights)
+        return run(x, state, weights, *more)
+
+    monkeypatch.setattr(torch, kernel, noting)
+    layer = kind(3, 4, static)
+    layer(torch.ones(5, 2, 3), torch.ones(5, 2), *([torch.ones(2, static)] if static else []))
+    ends = [0, *accumulate(weight.numel() for weight in seen)]
+    assert [weight.storage_offset() for weight in seen] == ends[:-1]
+    assert {weight.untyped_storage().nbytes() for weight in seen} == {4 * ends[-1]}
+    assert all(weight.is_contiguous() for weight in seen)

@@ -9,9 +9,11 @@ import torch
 
 from netdef.diagnostics import NetdefError
 from netdef.graph import Options, load
+from netdef.report.layerwise import steps
 from netdef.report.subject import read_subject
 from netdef.report.timing import Timing, time_net
 from netdef.solver.style import Style
+from netdef.targets.torch import build_module
 from tests.golden_cases import GOLDEN
 
 CPU = Style(torch.device("cpu"))
@@ -89,6 +91,23 @@ def test_unknown_sizes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NetdefError) as failure:
         time_net(load(tmp_path / "net.prototxt", Options(phase="TRAIN")), CPU, iterations=1)
     assert failure.value.diagnostics[0].code == "ND0030"
+
+
+LOSS = """
+layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 4 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss"
+  loss_param { class_weight: [1, 2, 3, 4, 5] } }
+"""
+
+
+def test_a_layer_alone_is_where_its_net_is(tmp_path: Path) -> None:
+    """With what it holds beside parameters: here the weights of the classes, and meta in the place of a GPU."""
+    (tmp_path / "net.prototxt").write_text(TEXT + LOSS)
+    graph = load(tmp_path / "net.prototxt", Options(phase="TRAIN"))
+    alone = steps(graph, build_module(graph, with_loss=True, device="meta"))
+    held = [tensor for step in alone for tensor in (*step.module.parameters(), *step.module.buffers())]
+    assert len(held) == 5
+    assert all(tensor.is_meta for tensor in held)
 
 
 @pytest.mark.gpu

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from netdef.data.source import open_source
 from netdef.diagnostics import NetdefError
 from netdef.ir import Filler, Shape
 from netdef.layers.data import DummyData
-from netdef.solver.ahead import Ahead, CopyStream, Standing
+from netdef.solver.ahead import LEAD, Ahead, CopyStream, Standing
 from tests.data.build import data_layer, make_lmdb, numbered
 
 
@@ -95,6 +97,53 @@ def test_a_constant_is_sent_once() -> None:
     standing.next()
     assert standing.state() == {"batch": 8, "seed": 1}
     standing.close()
+
+
+class Gpu:
+    """What CopyStream asks of torch.cuda, noted in order: streams, and events named by their number."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        numbers = count()
+
+        class Event:
+            def __init__(self, blocking: bool = False) -> None:
+                self.number = next(numbers)
+
+            def record(self, stream: object) -> None:
+                log.append(f"record {self.number}")
+
+            def synchronize(self) -> None:
+                log.append(f"wait for {self.number}")
+
+        class Stream:
+            def __init__(self, device: torch.device) -> None:
+                pass
+
+            def record_event(self) -> None:
+                log.append("sent")
+
+            def wait_event(self, event: None) -> None:
+                log.append("computed")
+
+        log = self.log
+        monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+        monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: log.append(f"on {device}"))
+
+
+def test_the_processor_stays_near_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the fifth batch after it, it waits until the device has come to a batch; a thread knows its device."""
+    gpu = Gpu(monkeypatch)
+    copies = CopyStream(torch.device("cuda", 1), lambda tops: [])
+    for _ in range(LEAD + 2):
+        copies.receive(copies.send([]))
+    waits = [entry for entry in gpu.log if entry.startswith("wait")]
+    assert waits == ["wait for 0", "wait for 1"]
+    assert gpu.log.index("wait for 0") == gpu.log.index(f"record {LEAD}") + 1
+    assert gpu.log[:4] == ["on cuda:1", "sent", "record 0", "computed"]
 
 
 @pytest.mark.gpu

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def test_counts(shape: tuple[int, ...], axis: int, ignore: int | None) -> None:
             expected[label, label if row[label] > row[best] else best] += 1
     found = count(torch.tensor(scores), torch.tensor(labels).float(), Accuracy(1, axis, ignore))
     assert found.tolist() == expected.tolist()
+
+
+def test_a_gpu_is_not_waited_for() -> None:
+    """No number is asked for, nor a size that depends on numbers: tensors without any would refuse."""
+    layer = SimpleNamespace(axis=1, counting=SimpleNamespace(ignore_label=2))
+    scores, labels = torch.empty(6, 4, device="meta"), torch.empty(6, device="meta")
+    assert count(scores, labels, layer).shape == (4, 4)
 
 
 def test_ratios_by_hand() -> None:

@@ -15,7 +15,7 @@ from netdef.diagnostics import NetdefError, RunError
 from netdef.ir.memory import training_bytes
 from netdef.solver import events as ev
 from netdef.solver.loop import Solver
-from netdef.solver.memory import check_room, fitting_rows
+from netdef.solver.memory import _capacity, check_room, fitting_rows
 from netdef.solver.nets import read_config
 from netdef.targets.torch import tensors
 from tests.solver import small_run
@@ -147,6 +147,41 @@ def test_out_of_memory_names_the_layer(path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(NetdefError) as failure:
             solver.step(1)
     assert failure.value.diagnostics[0].message == 'out of memory on cpu in layer "ip"'
+
+
+def test_libraries_run_out_of_memory_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    with Solver(path) as solver:
+        monkeypatch.setattr(solver.run.train, "forward", fail)
+        with pytest.raises(NetdefError) as failure:
+            solver.step(1)
+    assert failure.value.diagnostics[0].code == "ND0806"
+
+
+def test_a_gpu_that_met_a_bad_label(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing else, some batches later, and can do nothing any more."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronous")
+
+    with Solver(path) as solver:
+        solver.step(1)
+        monkeypatch.setattr(solver.run.train, "forward", fail)
+        monkeypatch.setattr(solver, "_snapshot_here", fail)
+        with pytest.raises(NetdefError) as failure:
+            solver.solve()
+    (fault,) = failure.value.diagnostics
+    assert (fault.code, fault.message) == ("ND0512", 'the net "small" met a label or an index out of range')
+    assert fault.help[1].endswith("could be taken: CUDA error: device-side assert triggered")
+
+
+def test_room_on_a_gpu_is_what_others_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3, 80))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20)
+    assert _capacity(torch.device("cuda", 0)) == 23
+    assert _capacity(torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize(("share", "rows"), [(2.0, 32), (0.6, 32), (0.3, 8), (0.15, 4), (0.01, 1)])
