@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -142,7 +143,8 @@ def _run() -> int:
 
 def _tell(found: Sequence[Diagnostic]) -> None:
     wait_for_first()
-    show(found)
+    with suppress(OSError):  # nobody hears it: the exit code still tells
+        show(found)
 
 
 _BUG_HELP = "please report it with the input that led here; NETDEF_DEBUG=1 shows the traceback"

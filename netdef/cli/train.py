@@ -17,12 +17,14 @@ from netdef.cli.options import strict_option
 from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
 from netdef.cli.signals import Signals
+from netdef.cli.unheard import unheard
 from netdef.cli.watch import learn_by_heart, noticing
 from netdef.diagnostics import NetdefError, RunError, error, warning
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
 from netdef.solver.nets import read_config
 from netdef.solver.snapshot import DAMAGED, Place, best_path, existing
+from netdef.solver.watched import Standing
 
 _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -97,7 +99,7 @@ def command(
     if (count := num_processes(gpu, processes)) > 1:
         raise click.exceptions.Exit(launch(count, sys.argv[1:]))
     make = partial(Solver, config, weights=start, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
-    with in_team() as team, make(observers=[warn] if team.leads else []) as solver:
+    with unheard(), in_team() as team, make(observers=[warn] if team.leads else []) as solver:
         signals = Signals(solver, sigint_effect, sigterm_effect, sighup_effect)
         if not team.leads:
             _take_up(solver, snapshot, resume)
@@ -166,10 +168,20 @@ def _conclusion(solver: Solver, path: str) -> str:
         return "Optimization Done."
     watched = solver.run.standings.get("early_stop")
     if watched and watched.is_over:
-        best = best_path(solver.config.snapshot_prefix, solver.config.snapshot_format)
-        return f"Stopped early at iteration {solver.iter}. The best weights, of iteration {watched.at}: {best}"
+        return f"Stopped early at iteration {solver.iter}. {_kept(solver, watched)}"
     saved = Place.of(solver.config.snapshot_prefix, solver.iter, solver.config.snapshot_format).state
     return f"Stopped at iteration {solver.iter}. To go on: netdef train {path} --snapshot {saved}"
+
+
+def _kept(solver: Solver, watched: Standing) -> str:
+    """Which weights an early stop has left where the best ones should be."""
+    path = best_path(solver.config.snapshot_prefix, solver.config.snapshot_format)
+    if watched.best is None:
+        return f"{watched.watch.output} was never a number: no weights were the best."
+    if watched.kept == watched.at:
+        return f"The best weights, of iteration {watched.at}: {path}"
+    instead = "" if watched.kept is None else f"; {path} holds those of iteration {watched.kept}"
+    return f"The best weights, of iteration {watched.at}, could not be kept{instead}."
 
 
 @contextmanager
@@ -180,7 +192,7 @@ def _metrics(solver: Solver) -> Iterator[None]:
         yield
         return
     try:
-        metrics = Metrics(path, solver.iter)
+        metrics = Metrics(path, solver.iter, lambda found: show([found]))
     except OSError as fault:
         raise RunError([error("ND0803", f"metrics cannot be written to {path}: {fault.strerror}")]) from fault
     solver.observers.append(metrics)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from netdef.diagnostics import NetdefError, RunError
+from netdef.diagnostics import NetdefError, RunError, Severity
 from netdef.solver import events as ev
 from netdef.solver.loop import Solver
 from netdef.solver.nets import read_config
@@ -84,6 +84,7 @@ def test_disk_full_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert warned
     assert {w.diagnostic.code for w in warned} == {"ND0802"}
     assert "No space left" in warned[0].diagnostic.message
+    assert {(w.diagnostic.severity, w.diagnostic.help[0]) for w in warned} == {(Severity.WARNING, "training goes on")}
     saved = [e.iteration for e in events if isinstance(e, ev.Snapshotted)]
     assert saved == [2, 8]
     assert [w.iteration for w in warned] == [4, 6]
