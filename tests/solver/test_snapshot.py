@@ -167,6 +167,8 @@ def test_another_net(tmp_path: Path) -> None:
     place = snapshot(path)
     small_run.make(tmp_path, net=small_run.NET.replace("num_output: 4", "num_output: 5"))
     assert '"conv.weight"' in refused(path, place.state)
+    small_run.make(tmp_path, net=small_run.NET.replace('name: "ip"', 'name: "ip2"'))
+    assert refused(path, place.state).endswith('its weights have no layer "ip2"')
 
 
 def test_weights_as_state(tmp_path: Path) -> None:
