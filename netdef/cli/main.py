@@ -111,7 +111,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return group(standalone_mode=False) or 0
+        return _heard(group(standalone_mode=False) or 0)
     except NetdefError as failure:
         _tell(failure.diagnostics)
         return failure.exit_code
@@ -139,6 +139,12 @@ def _run() -> int:
         if os.environ.get("NETDEF_DEBUG"):
             traceback.print_exc()
         return FAILED
+
+
+def _heard(code: int) -> int:
+    """An exit code, after all that is held back is printed: where that finds no room, the command has failed."""
+    sys.stdout.flush()
+    return code
 
 
 def _tell(found: Sequence[Diagnostic]) -> None:

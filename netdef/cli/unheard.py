@@ -39,8 +39,11 @@ def unheard() -> Iterator[None]:
     its own log has filled.
     """
     out, err = cast(TextIO, _Patient(sys.stdout)), cast(TextIO, _Patient(sys.stderr))
-    with redirect_stdout(out), redirect_stderr(err):
-        yield
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    finally:
+        let_go()
 
 
 def let_go() -> None:

@@ -142,8 +142,10 @@ def _message_kind(wire: Wire) -> str | None:
 
 
 def _is_text(data: mmap) -> bool:
-    """Whether it begins as a text does; a message has tags and sizes below the letters, but a text's first ones may
-    pass for some: a line break is the tag of a net's name.
+    """Whether it begins as a text does.
+
+    A message of weights has tags and sizes that are no letters; a text may begin like one, for a line break is the tag
+    of a net's name.
     """
     return all(byte >= 0x20 or byte in b"\t\r\n" for byte in data[:4096])
 

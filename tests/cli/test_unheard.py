@@ -72,3 +72,19 @@ def test_an_error_that_nobody_hears_keeps_its_exit_code(folder: Path) -> None:
     (folder / "solver.prototxt").write_text("no solver")
     with Path("/dev/full").open("w") as full:
         assert subprocess.run(command(folder), env=ENVIRONMENT, stderr=full, check=False).returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_another_command_fails_where_its_last_words_find_no_room() -> None:
+    """Held back until the end, they were nobody's error but Python's, which has an exit code of its own for it."""
+    code = """
+import importlib, sys
+cli = importlib.import_module("netdef.cli.main")
+cli.group = lambda standalone_mode: sys.stdout.write("x") and 0
+cli.main()
+"""
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (run.returncode, run.stderr) == (3, "error[ND0016]: No space left on device\n")
