@@ -48,8 +48,12 @@ def draw_curves(
 
 
 def smoothed(values: Sequence[float], reach: int) -> list[float]:
-    """Each value's mean with those up to `reach` before and behind it; fewer, alike on both sides, near the ends."""
-    reaches = (min(reach, i, len(values) - 1 - i) for i in range(len(values)))
+    """Each value's mean with those up to `reach` before and behind it.
+
+    Near the beginning, where a loss falls steeply, fewer, alike on both sides; near the end fewer behind alone, or the
+    curve would end in its last value, whose noise then looks like a turn of the run.
+    """
+    reaches = (min(reach, i) for i in range(len(values)))
     return [fmean(values[i - r : i + r + 1]) for i, r in enumerate(reaches)]
 
 

@@ -378,3 +378,12 @@ def test_lines_that_find_no_room_are_told_of_once(tmp_path: Path) -> None:
     metrics.close()
     assert [(d.code, d.severity.value) for d in found] == [("ND0803", "warning")]
     assert "No space left on device" in found[0].message
+
+
+def test_no_place_for_metrics(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    solver = small_run.make(tmp_path, f'metrics: "{tmp_path}/file/m.jsonl"')
+    with pytest.raises(NetdefError) as failure:
+        netdef("train", solver)
+    assert failure.value.diagnostics[0].code == "ND0803"
+    assert failure.value.diagnostics[0].help == ("change `metrics`",)
