@@ -195,7 +195,8 @@ def _metrics(solver: Solver) -> Iterator[None]:
         metrics = Metrics(path, solver.iter, lambda found: show([found]))
     except OSError as fault:
         help = "change `metrics`" if solver.config.metrics else "change `snapshot_prefix`, beside which they lie"
-        raise RunError([error("ND0803", f"metrics cannot be written to {path}: {fault.strerror}", help=help)]) from fault
+        message = f"metrics cannot be written to {path}: {fault.strerror}"
+        raise RunError([error("ND0803", message, help=help)]) from fault
     solver.observers.append(metrics)
     with closing(metrics):
         yield

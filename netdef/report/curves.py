@@ -146,8 +146,8 @@ def _logarithmic(axis: Axes, values: Sequence[float], range_: float) -> None:
 
 def _finish(axis: Axes) -> None:
     axis.margins(x=0.01)
-    count = len(axis.get_legend_handles_labels()[0])
-    if count > _MANY:
-        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    elif count > 1:
-        axis.legend(loc="best")
+    shown = [line for line in axis.get_legend_handles_labels()[0] if len(line.get_xdata())]
+    if len(shown) > _MANY:
+        axis.legend(handles=shown, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    elif len(shown) > 1:
+        axis.legend(handles=shown, loc="best")

@@ -52,6 +52,15 @@ def test_svg_is_the_same_each_time_and_names_each_run(tmp_path: Path) -> None:
         assert f"<!-- {word} -->" in text
 
 
+def test_a_curve_without_points_has_no_name(tmp_path: Path) -> None:
+    """A run without `display` has tests alone."""
+    pytest.importorskip("matplotlib")
+    draw_curves([RUN, History("quiet", {}, {}, RUN.test_losses, RUN.scores)], tmp_path / "c.svg")
+    text = (tmp_path / "c.svg").read_text()
+    assert "<!-- quiet, test -->" in text
+    assert "quiet, train" not in text
+
+
 @pytest.mark.parametrize("name", ["c.jpeg", "c", "c.png.txt"])
 def test_other_endings_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(NetdefError) as failure:

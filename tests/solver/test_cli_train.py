@@ -117,6 +117,15 @@ def test_weights_in_caffes_spelling_and_scores(solver: Path, tmp_path: Path) -> 
     assert mean == pytest.approx(sum(batches) / 2, rel=1e-4)
 
 
+def test_each_of_several_test_nets_is_named(tmp_path: Path) -> None:
+    solver = small_run.make(tmp_path, "test_iter: 1")
+    netdef("train", solver, "--iterations", "0")
+    weights = tmp_path / "out" / "snap_iter_0.caffemodel"
+    _, first, second = netdef("test", solver, "--weights", weights).split("Testing net ")
+    assert (first[:4], first.count(", accuracy = ")) == ("(#0)", 2)
+    assert (second[:4], second.count(", accuracy = ")) == ("(#1)", 1)
+
+
 def test_finetuning_tells_what_went_where_and_strict_refuses_it(
     solver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
