@@ -20,6 +20,7 @@ from netdef.cli.signals import Signals
 from netdef.cli.unheard import unheard
 from netdef.cli.watch import learn_by_heart, noticing
 from netdef.diagnostics import NetdefError, RunError, error, warning
+from netdef.solver.config import SolverConfig
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
 from netdef.solver.nets import read_config
@@ -98,7 +99,8 @@ def command(
         return
     if (count := num_processes(gpu, processes)) > 1:
         raise click.exceptions.Exit(launch(count, sys.argv[1:]))
-    make = partial(Solver, config, weights=start, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
+    begin = _begin(config, start, snapshot, resume)
+    make = partial(Solver, config, weights=begin, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
     with unheard(), in_team() as team, make(observers=[warn] if team.leads else []) as solver:
         signals = Signals(solver, sigint_effect, sigterm_effect, sighup_effect)
         if not team.leads:
@@ -130,6 +132,14 @@ def _one(file: str | None, named: str | None) -> str:
     if file is not None and named is not None:
         raise click.UsageError("SOLVER is given twice")
     return str(file or named)
+
+
+def _begin(
+    config: SolverConfig, weights: list[str] | None, snapshot: str | None, resume: str | None
+) -> list[str] | None:
+    """The weights to begin from: none where a snapshot takes their place, for their files may be gone by then."""
+    goes_on = snapshot is not None or (resume is not None and any(existing(config.snapshot_prefix)))
+    return [] if goes_on else weights
 
 
 def _take_up(solver: Solver, snapshot: str | None, resume: str | None) -> str | None:

@@ -67,7 +67,7 @@ def _loss(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
             color=color,
             lw=1,
             alpha=0.3 if reach else 0.9,
-            label=None if reach else _label(runs, run, "train"),
+            label=None if reach or not its else _label(runs, run, "train"),
         )
         if reach:
             axis.plot(its, smoothed(values, reach), color=color, lw=1.8, label=_label(runs, run, "train"))
@@ -92,7 +92,7 @@ def _scores(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
 
 def _rate(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
     for run, color in zip(runs, cycle(COLORS), strict=False):
-        axis.plot(*_points(run.rate), color=color, lw=1.5, label=_label(runs, run))
+        axis.plot(*_points(run.rate), color=color, lw=1.5, label=_label(runs, run) if run.rate else None)
     axis.set_ylabel("learning rate")
     _logarithmic(axis, [value for run in runs for value in run.rate.values()], _WIDE_RATES)
 
@@ -146,8 +146,8 @@ def _logarithmic(axis: Axes, values: Sequence[float], range_: float) -> None:
 
 def _finish(axis: Axes) -> None:
     axis.margins(x=0.01)
-    shown = [line for line in axis.get_legend_handles_labels()[0] if len(line.get_xdata())]
-    if len(shown) > _MANY:
-        axis.legend(handles=shown, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    elif len(shown) > 1:
-        axis.legend(handles=shown, loc="best")
+    count = len(axis.get_legend_handles_labels()[0])
+    if count > _MANY:
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    elif count > 1:
+        axis.legend(loc="best")

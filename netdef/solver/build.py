@@ -25,7 +25,7 @@ def build(config: SolverConfig, device: torch.device, team: Team, level: int | N
     """
     style = Style.of(config, device, team)
     graph = compile_choice(config.train, config, level, stages)
-    check_trainable(graph)
+    check_trainable(graph, config)
     graphs = [compile_choice(choice, config) for choice in config.tests]
     random = Randomness(config.seed, device, team)
     debugging = config.debug_info and team.world == 1

@@ -177,6 +177,21 @@ def test_a_net_that_cannot_be_trained(tmp_path: Path) -> None:
     assert codes("train", solver) == ["ND0712"] * 3
 
 
+def test_a_resumed_run_needs_no_weights_to_begin_from(solver: Path, tmp_path: Path) -> None:
+    """They were needed once, and may be gone by now."""
+    netdef("train", solver, "--iterations", "5")
+    begun = (tmp_path / "out/snap_iter_5.caffemodel").rename(tmp_path / "pretrained.caffemodel")
+    tuned = small_run.make(tmp_path, f'weights: "{begun}" snapshot_prefix: "{tmp_path}/tuned/t"')
+    tuned.write_text(tuned.read_text().replace(f'snapshot_prefix: "{tmp_path}/out/snap"', ""))
+    assert codes("train", tuned, "--weights", tmp_path / "nowhere") == ["ND0601"]
+    netdef("train", tuned, "--resume", "auto", "--iterations", "5")
+    begun.unlink()
+    assert codes("train", tuned) == ["ND0601"]
+    assert "Going on at iteration 5" in netdef("train", tuned, "--resume", "auto", "--iterations", "8")
+    state = tmp_path / "tuned/t_iter_8.solverstate"
+    assert "Going on at iteration 8" in netdef("train", tuned, "--snapshot", state, "--iterations", "9")
+
+
 def test_missing_net(tmp_path: Path) -> None:
     solver = small_run.make(tmp_path)
     (tmp_path / "net.prototxt").unlink()
