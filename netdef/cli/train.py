@@ -107,6 +107,7 @@ def command(
             _take_up(solver, snapshot, resume)
             with signals:
                 solver.solve()
+            _exit(solver, signals)
             return
         show(warnings)
         if solver.device_note:
@@ -117,8 +118,13 @@ def command(
         with watching(solver, config.max_iter), noticed, signals, _metrics(solver):
             solver.solve()
         click.echo(_conclusion(solver, path))
-        if solver.stopped and signals.exit_code:
-            raise click.exceptions.Exit(signals.exit_code)
+        _exit(solver, signals)
+
+
+def _exit(solver: Solver, signals: Signals) -> None:
+    """End with the exit code that tells of SIGTERM, whichever process of a run it came to."""
+    if solver.stopped and signals.exit_code:
+        raise click.exceptions.Exit(signals.exit_code)
 
 
 def split(texts: tuple[str, ...]) -> list[str]:
