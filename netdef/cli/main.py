@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -110,7 +111,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return group(standalone_mode=False) or 0
+        return _heard(group(standalone_mode=False) or 0)
     except NetdefError as failure:
         _tell(failure.diagnostics)
         return failure.exit_code
@@ -140,9 +141,16 @@ def _run() -> int:
         return FAILED
 
 
+def _heard(code: int) -> int:
+    """An exit code, after all that is held back is printed: where that finds no room, the command has failed."""
+    sys.stdout.flush()
+    return code
+
+
 def _tell(found: Sequence[Diagnostic]) -> None:
     wait_for_first()
-    show(found)
+    with suppress(OSError):  # nobody hears it: the exit code still tells
+        show(found)
 
 
 _BUG_HELP = "please report it with the input that led here; NETDEF_DEBUG=1 shows the traceback"

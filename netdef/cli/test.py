@@ -58,7 +58,11 @@ def command(
     if path is None:
         raise click.UsageError("Missing argument 'NET'.")
     scorings = _scorings(path, iterations, level, split(stages))
-    results = [_score(s, split(weights), gpu_number(gpu), form, confusion, strict) for s in scorings]
+    results = []
+    for number, scoring in enumerate(scorings):
+        if form == "text" and len(scorings) > 1:
+            click.echo(f"Testing net (#{number})")
+        results.append(_score(scoring, split(weights), gpu_number(gpu), form, confusion, strict))
     if form == "json":
         plain = [_plain(scoring, result) for scoring, result in zip(scorings, results, strict=True)]
         click.echo(json.dumps(plain, indent=1))

@@ -17,12 +17,15 @@ from netdef.cli.options import strict_option
 from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
 from netdef.cli.signals import Signals
+from netdef.cli.unheard import unheard
 from netdef.cli.watch import learn_by_heart, noticing
 from netdef.diagnostics import NetdefError, RunError, error, warning
+from netdef.solver.config import SolverConfig
 from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics, metrics_path
 from netdef.solver.nets import read_config
 from netdef.solver.snapshot import DAMAGED, Place, best_path, existing
+from netdef.solver.watched import Standing
 
 _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -96,13 +99,15 @@ def command(
         return
     if (count := num_processes(gpu, processes)) > 1:
         raise click.exceptions.Exit(launch(count, sys.argv[1:]))
-    make = partial(Solver, config, weights=start, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
-    with in_team() as team, make(observers=[warn] if team.leads else []) as solver:
+    begin = _begin(config, start, snapshot, resume)
+    make = partial(Solver, config, weights=begin, strict=strict, device=own_gpu(gpu), level=level, stages=extra)
+    with unheard(), in_team() as team, make(observers=[warn] if team.leads else []) as solver:
         signals = Signals(solver, sigint_effect, sigterm_effect, sighup_effect)
         if not team.leads:
             _take_up(solver, snapshot, resume)
             with signals:
                 solver.solve()
+            _exit(solver, signals)
             return
         show(warnings)
         if solver.device_note:
@@ -113,8 +118,13 @@ def command(
         with watching(solver, config.max_iter), noticed, signals, _metrics(solver):
             solver.solve()
         click.echo(_conclusion(solver, path))
-        if solver.stopped and signals.exit_code:
-            raise click.exceptions.Exit(signals.exit_code)
+        _exit(solver, signals)
+
+
+def _exit(solver: Solver, signals: Signals) -> None:
+    """End with the exit code that tells of SIGTERM, whichever process of a run it came to."""
+    if solver.stopped and signals.exit_code:
+        raise click.exceptions.Exit(signals.exit_code)
 
 
 def split(texts: tuple[str, ...]) -> list[str]:
@@ -128,6 +138,14 @@ def _one(file: str | None, named: str | None) -> str:
     if file is not None and named is not None:
         raise click.UsageError("SOLVER is given twice")
     return str(file or named)
+
+
+def _begin(
+    config: SolverConfig, weights: list[str] | None, snapshot: str | None, resume: str | None
+) -> list[str] | None:
+    """The weights to begin from: none where a snapshot takes their place, for their files may be gone by then."""
+    goes_on = snapshot is not None or (resume is not None and any(existing(config.snapshot_prefix)))
+    return [] if goes_on else weights
 
 
 def _take_up(solver: Solver, snapshot: str | None, resume: str | None) -> str | None:
@@ -166,10 +184,20 @@ def _conclusion(solver: Solver, path: str) -> str:
         return "Optimization Done."
     watched = solver.run.standings.get("early_stop")
     if watched and watched.is_over:
-        best = best_path(solver.config.snapshot_prefix, solver.config.snapshot_format)
-        return f"Stopped early at iteration {solver.iter}. The best weights, of iteration {watched.at}: {best}"
+        return f"Stopped early at iteration {solver.iter}. {_kept(solver, watched)}"
     saved = Place.of(solver.config.snapshot_prefix, solver.iter, solver.config.snapshot_format).state
     return f"Stopped at iteration {solver.iter}. To go on: netdef train {path} --snapshot {saved}"
+
+
+def _kept(solver: Solver, watched: Standing) -> str:
+    """Which weights an early stop has left where the best ones should be."""
+    path = best_path(solver.config.snapshot_prefix, solver.config.snapshot_format)
+    if watched.best is None:
+        return f"{watched.watch.output} was never a number: no weights were the best."
+    if watched.kept == watched.at:
+        return f"The best weights, of iteration {watched.at}: {path}"
+    instead = "" if watched.kept is None else f"; {path} holds those of iteration {watched.kept}"
+    return f"The best weights, of iteration {watched.at}, could not be kept{instead}."
 
 
 @contextmanager
@@ -180,9 +208,11 @@ def _metrics(solver: Solver) -> Iterator[None]:
         yield
         return
     try:
-        metrics = Metrics(path, solver.iter)
+        metrics = Metrics(path, solver.iter, lambda found: show([found]))
     except OSError as fault:
-        raise RunError([error("ND0803", f"metrics cannot be written to {path}: {fault.strerror}")]) from fault
+        help = "change `metrics`" if solver.config.metrics else "change `snapshot_prefix`, beside which they lie"
+        message = f"metrics cannot be written to {path}: {fault.strerror}"
+        raise RunError([error("ND0803", message, help=help)]) from fault
     solver.observers.append(metrics)
     with closing(metrics):
         yield

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
+from netdef.cli.unheard import let_go
 from netdef.diagnostics import NetdefError
 from netdef.ranks import rank, world_size
 
@@ -41,8 +42,7 @@ def leave(code: int) -> NoReturn:
     Threads of torch.distributed may still hold tensors: in the midst of an exchange that somebody's error has cut off
     they would be waited for, and what they let go of while Python tidies up can abort the process.
     """
+    let_go()
     if not is_one_of_several():
         sys.exit(code)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
     os._exit(code)

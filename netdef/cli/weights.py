@@ -48,14 +48,17 @@ _format = click.option("--format", "format_", type=click.Choice(["table", "json"
 def show(file: str, format_: str) -> None:
     """List the blobs of FILE with their shapes and statistics.
 
-    FILE may be a .caffemodel, Caffe's HDF5, .safetensors, a .solverstate or a .binaryproto: its content
-    counts, not its name.
+    FILE may be a .caffemodel, Caffe's HDF5, .safetensors, a .solverstate, the .runstate beside it (positions in
+    the data, losses, what is watched, random generators) or a .binaryproto: its content counts, not its name.
     """
     head, rows = _content(file)
     if format_ == "json":
         click.echo(json.dumps(_plain({**head, "blobs": rows}), indent=1))
         return
+    values = head.pop("values", {})
     click.echo("  ".join(f"{name}: {_cell(value)}" for name, value in head.items()))
+    for name, value in values.items():
+        click.echo(f"{_cell(name)}: {json.dumps(value)}")
     _print_table(rows)
 
 

@@ -18,6 +18,8 @@ NO_LABEL = -(2**62)
 MAX_NLL = -log(torch.finfo(torch.float32).tiny)
 LOG_THRESHOLD = 1e-20
 """Caffe's kLOG_THRESHOLD: the smallest probability whose logarithm some losses take."""
+_NAN_AS_INTEGER = torch.iinfo(torch.int64).min
+"""What becomes of a label that is no number."""
 
 
 class LabelError(ValueError):
@@ -235,7 +237,8 @@ def check_labels(
         bad &= target != ignore_label
     if bad.any():
         position = int(bad.flatten().nonzero()[0])
-        found = int(target.flatten()[position])
+        number = int(target.flatten()[position])
+        found = "nan" if number == _NAN_AS_INTEGER else number
         raise LabelError(f"{what} {found} (at position {position} of the batch) is none of the {of} 0 to {classes - 1}")
 
 

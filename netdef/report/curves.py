@@ -48,8 +48,12 @@ def draw_curves(
 
 
 def smoothed(values: Sequence[float], reach: int) -> list[float]:
-    """Each value's mean with those up to `reach` before and behind it; fewer, alike on both sides, near the ends."""
-    reaches = (min(reach, i, len(values) - 1 - i) for i in range(len(values)))
+    """Each value's mean with those up to `reach` before and behind it.
+
+    Near the beginning, where a loss falls steeply, fewer, alike on both sides; near the end fewer behind alone, or the
+    curve would end in its last value, whose noise then looks like a turn of the run.
+    """
+    reaches = (min(reach, i) for i in range(len(values)))
     return [fmean(values[i - r : i + r + 1]) for i, r in enumerate(reaches)]
 
 
@@ -63,7 +67,7 @@ def _loss(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
             color=color,
             lw=1,
             alpha=0.3 if reach else 0.9,
-            label=None if reach else _label(runs, run, "train"),
+            label=None if reach or not its else _label(runs, run, "train"),
         )
         if reach:
             axis.plot(its, smoothed(values, reach), color=color, lw=1.8, label=_label(runs, run, "train"))
@@ -88,7 +92,7 @@ def _scores(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
 
 def _rate(axis: Axes, runs: Sequence[History], smooth: int | None) -> None:
     for run, color in zip(runs, cycle(COLORS), strict=False):
-        axis.plot(*_points(run.rate), color=color, lw=1.5, label=_label(runs, run))
+        axis.plot(*_points(run.rate), color=color, lw=1.5, label=_label(runs, run) if run.rate else None)
     axis.set_ylabel("learning rate")
     _logarithmic(axis, [value for run in runs for value in run.rate.values()], _WIDE_RATES)
 

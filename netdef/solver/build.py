@@ -24,7 +24,7 @@ def build(config: SolverConfig, device: torch.device, team: Team, level: int | N
     """
     style = Style.of(config, device, team)
     graph = compile_choice(config.train, config, level, stages)
-    check_trainable(graph)
+    check_trainable(graph, config)
     graphs = [compile_choice(choice, config) for choice in config.tests]
     random = Randomness(config.seed, device, team)
     train = build_train(graph, config, style.plain() if config.debug_info else style, random)

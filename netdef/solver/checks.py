@@ -48,10 +48,14 @@ def _policy(block: Block) -> None:
         block.reject("ND0703", f'unknown learning rate policy "{m.lr_policy}"', "lr_policy", help=help)
     for name in NEEDS.get(m.lr_policy, ()):
         if not (m.stepvalue if name == "stepvalue" else block.has(name)):
-            block.reject("ND0704", f'the policy "{m.lr_policy}" needs `{name}`', "lr_policy", help=f"add `{name}: …`")
+            block.reject("ND0704", f'the policy "{m.lr_policy}" needs `{name}`', "lr_policy", help=_added(name))
     if not block.has("max_iter") and "max_iter" not in NEEDS.get(m.lr_policy, ()):
         help = "add `max_iter: 10000`, for example"
         block.warn("ND0704", "`max_iter` is missing: no iteration would be trained", help=help)
+
+
+def _added(name: str) -> str:
+    return 'add `plateau { output: "accuracy" }`, for example' if name == "plateau" else f"add `{name}: …`"
 
 
 def _stepvalues(block: Block) -> None:

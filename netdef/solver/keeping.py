@@ -26,10 +26,11 @@ def keep(run: Run) -> snapshots.Place:
             snapshots.write(place, content)
             snapshots.prune(config.snapshot_prefix, config.snapshot_keep, run.iter)
         except (NetdefError, OSError) as fault:
-            failure = _unwritten(run.iter, fault)
+            failure = _unwritten(f"no snapshot at iteration {run.iter}", fault)
     (failed,) = team.any(failure is not None)
     if failed:
-        raise failure or _unwritten(run.iter, OSError("the first process could not write it"))
+        missing = f"no snapshot at iteration {run.iter}"
+        raise failure or _unwritten(missing, OSError("the first process could not write it"))
     return place
 
 
@@ -49,10 +50,10 @@ def keep_best(run: Run) -> Path | None:
             as_hdf5 = config.snapshot_format == "HDF5"
             snapshots.write_weights(path, run.train.graph.name, layers, as_hdf5=as_hdf5)
     except (NetdefError, OSError) as fault:
-        raise _unwritten(run.iter, fault) from fault
+        raise _unwritten(f"the best weights, of iteration {run.iter}, are not kept", fault) from fault
     return path
 
 
-def _unwritten(iteration: int, fault: NetdefError | OSError) -> RunError:
-    help = "free some space, or change `snapshot_prefix`; the last whole snapshot is untouched"
-    return RunError([error("ND0802", f"no snapshot at iteration {iteration}: {why(fault)}", help=help)])
+def _unwritten(what: str, fault: NetdefError | OSError) -> RunError:
+    help = "free some space, or change `snapshot_prefix`; what was written before is untouched"
+    return RunError([error("ND0802", f"{what}: {why(fault)}", help=help)])

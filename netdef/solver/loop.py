@@ -38,7 +38,7 @@ from netdef.solver.nets import read_config
 from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.pace import Pace
 from netdef.solver.policy import single
-from netdef.solver.rescue import rescued
+from netdef.solver.rescue import going_on, rescued
 from netdef.solver.run import Run, agree, attach, load_weights, update
 from netdef.solver.running import lending, reported
 from netdef.solver.scaling import NO_SCALE
@@ -295,7 +295,7 @@ class Solver:
             except RunError as failure:
                 if failure.diagnostics[0].code != "ND0802":
                     raise
-                self._warn(failure.diagnostics)
+                self._warn(going_on(failure))
 
     def _test_due(self) -> None:
         """Test, and act on it; or stop, with everything where it was before the test."""
@@ -351,9 +351,10 @@ class Solver:
         try:
             path = keep_best(self.run)
         except RunError as failure:
-            self._warn(failure.diagnostics)
+            self._warn(going_on(failure))
             return
         assert standing.best is not None
+        standing.kept = self.iter
         if path is not None:
             self._tell(Best(self.iter, standing.watch.output, standing.best, path))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from netdef.diagnostics import Diagnostic, warning
 from netdef.files import write_atomic
 from netdef.solver.config import SolverConfig
 from netdef.solver.events import Displayed, Event, Output, Tested
@@ -26,9 +28,12 @@ class Metrics:
     """An observer that writes ``{"kind": "train", "iteration": …, "loss": …, "lr": …, …}`` to a file.
 
     Lines of an earlier run are kept up to the iteration at which this one begins: a resumed run has one history.
+    A full disk must not end a run: the lines that are lost say nothing that the snapshots do not. `tell` gets a warning
+    of the first one, if it is given.
     """
 
-    def __init__(self, path: Path, iteration: int) -> None:
+    def __init__(self, path: Path, iteration: int, tell: Callable[[Diagnostic], None] | None = None) -> None:
+        self._path, self._tell = path, tell
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, "".join(_before(path, iteration)))
         self._stream = path.open("a", encoding="utf-8")
@@ -38,15 +43,23 @@ class Metrics:
         entry = _entry(event)
         if entry is None:
             return
-        # A full disk must not end a run; the lines that are lost say nothing that the snapshots do not.
-        with suppress(OSError):
+        try:
             self._stream.write(json.dumps(_finite(entry), allow_nan=False) + "\n")
             self._stream.flush()
+        except OSError as fault:
+            self._warn(fault)
 
     def close(self) -> None:
         """Close the file."""
         with suppress(OSError):
             self._stream.close()
+
+    def _warn(self, fault: OSError) -> None:
+        """Say, once, that lines are missing."""
+        if self._tell is not None:
+            message = f"{self._path} lacks lines from here on: {fault.strerror or fault}"
+            self._tell(warning("ND0803", message, help="training goes on"))
+        self._tell = None
 
 
 def _entry(event: Event) -> dict[str, Any] | None:

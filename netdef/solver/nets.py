@@ -15,6 +15,7 @@ from netdef.schema import read_message, read_source
 from netdef.schema.kind import kind_of
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.factors import apply_rules
+from netdef.solver.fitting import learns_nothing
 from netdef.text import parse
 
 
@@ -81,7 +82,7 @@ def compile_choice(
     return apply_rules(compiled.graph, rules)
 
 
-def check_trainable(graph: Graph) -> None:
+def check_trainable(graph: Graph, config: SolverConfig) -> None:
     """Refuse a net without a loss, without anything to learn, or whose data do not come by themselves (ND0712)."""
     found = []
     for node in graph.nodes:
@@ -89,16 +90,9 @@ def check_trainable(graph: Graph) -> None:
             message = f'layer "{node.name}" is an Input: nothing feeds it in training'
             help = "use a data layer (Data, HDF5Data, ImageData, DummyData)"
             found.append(error("ND0712", message, span=node.places.layer, help=help))
-    if not any(graph.losses()):
-        found.append(error("ND0712", f'the net "{graph.name}" has no loss in phase TRAIN', help=_loss_help(graph)))
-    if not any(param.lr_mult for param in graph.params.values()):
-        found.append(error("ND0712", f'the net "{graph.name}" has no parameter with an lr_mult above 0'))
+    found += learns_nothing(graph, config)
     if found:
         raise NetdefError(found)
-
-
-def _loss_help(graph: Graph) -> str:
-    return "add a layer such as SoftmaxWithLoss; a deploy net has none, its train_val net does"
 
 
 def batch_size(graph: Graph) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from netdef.diagnostics import NetdefError
+from netdef.diagnostics import Diagnostic, NetdefError, RunError, Severity
 
 
 def rescued(failure: NetdefError, iteration: int, save: Callable[[], Path]) -> NetdefError:
@@ -17,6 +17,13 @@ def rescued(failure: NetdefError, iteration: int, save: Callable[[], Path]) -> N
         note = f"no snapshot of iteration {iteration} could be taken: {why(other)}"
     first, *rest = failure.diagnostics
     return type(failure)([replace(first, help=(*first.help, note)), *rest])
+
+
+def going_on(failure: RunError) -> list[Diagnostic]:
+    """A failure that the run goes on after, as a warning that says so."""
+    first, *rest = failure.diagnostics
+    told = replace(first, severity=Severity.WARNING, help=("training goes on", *first.help))
+    return [told, *rest]
 
 
 def why(fault: NetdefError | OSError | RuntimeError) -> str:

@@ -20,9 +20,9 @@ from netdef.nn.recurrent import Recurrent
 from netdef.solver.run import Run, load_weights
 from netdef.solver.running import RunningNet
 from netdef.solver.snapshot import Content, averages_path, learned_net, run_state_path
-from netdef.targets.torch import layer_blobs, shared_blobs, tensors
+from netdef.targets.torch import layer_blobs, net_layers, shared_blobs, tensors
 from netdef.targets.torch.parts import whole
-from netdef.weights import LayerWeights, SolverStateFile, read_run_state, read_solverstate
+from netdef.weights import LayerWeights, SolverStateFile, match, read_run_state, read_solverstate, read_weights
 
 PathLike = str | os.PathLike[str]
 T = TypeVar("T")
@@ -62,6 +62,7 @@ def restore(run: Run, path: PathLike) -> tuple[Diagnostic, ...]:
     extra, found = _run_state(place, state.iter)
     _check_type(run, place, state, extra)
     _check_shapes(run, place, state)
+    _check_layers(run, place, state)
     found += _restore_average(run, place)
     found += load_weights((run.train, *run.tests), [learned_net(place, state.learned_net)])
     run.optimizer.load_history([torch.from_numpy(np.array(row, np.float32)) for row in state.history])
@@ -248,6 +249,15 @@ def _check_shapes(run: Run, path: Path, state: SolverStateFile) -> None:
         if _plain(row.shape) != _plain(shape):
             found = "x".join(map(str, row.shape))
             raise _other(path, f'array {index} is {found}, and "{param.id}" of this net is {param.spec.shape}')
+
+
+def _check_layers(run: Run, path: Path, state: SolverStateFile) -> None:
+    """Refuse weights that leave a layer at its fillers, with the history of one of another name."""
+    graph = run.train.graph
+    weights = read_weights(learned_net(path, state.learned_net))
+    left = match(net_layers(graph), weights, shared=shared_blobs(graph)).left
+    if left:
+        raise _other(path, f'its weights have no layer "{left[0]}"')
 
 
 def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:

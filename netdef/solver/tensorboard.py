@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from netdef.diagnostics import NetdefError, error
+from netdef.diagnostics import Diagnostic, NetdefError, error, warning
 from netdef.ir import Blob, Graph, Node
-from netdef.solver.events import Displayed, Event, Output, Tested
+from netdef.solver.events import Displayed, Event, Output, Tested, Warned
 from netdef.solver.loop import Solver
 from netdef.targets.torch import tensors
 from netdef.targets.torch.parts import own
@@ -31,23 +33,36 @@ class TensorBoard:
     ``test/<blob>`` (``test1/<blob>`` for the second test net). Histograms of every parameter and its gradient
     (before clipping) and the first convolution's filters as an image, at every `every`-th display (spread over the run
     by default) and at its end, when no gradient is left; of parameters that processes hold in parts those of this
-    process. The graph once.
+    process. The graph once. Where its files cannot be written any more, the run goes on without them.
     """
 
     def __init__(self, solver: Solver, folder: Path, *, every: int | None = None) -> None:
         """Open an event file in `folder`, which is made if need be.
 
         Raises:
-            NetdefError: ND0031, the package tensorboard is missing.
+            NetdefError: ND0031, the package tensorboard is missing; ND0803, `folder` cannot be written to.
         """
+        _probe(folder)
         config = solver.config
         self.solver, self.every = solver, every or max(1, config.max_iter // max(config.display, 1) // SETS)
         self._displays = 0
         self._writer: Any = _writer(folder, solver.iter)  # torch leaves it untyped
+        self._records = _Records.of(self._writer)
         write_graph(self._writer, solver.run.train.graph)
 
     def __call__(self, event: Event) -> None:
         """Note what there is to see."""
+        if self._records.failure is None:
+            self._note(event)
+            self._look_back(event.iteration)
+
+    def _look_back(self, iteration: int) -> None:
+        """Say so, once, if something could not be written."""
+        if (failure := self._records.failure) is not None:
+            for observer in self.solver.observers:
+                observer(Warned(iteration, _cut_off(failure)))
+
+    def _note(self, event: Event) -> None:
         match event:
             case Displayed():
                 self._display(event)
@@ -89,6 +104,61 @@ class TensorBoard:
             image = filter_image(own(filters).detach().float().cpu())
             self._writer.add_image(f"filters/{found.id}", image, iteration)
         self._writer.flush()
+
+
+class _Records:
+    """TensorBoard's writer of records, which works in a thread of its own; it stops for good when one fails.
+
+    A reader can make nothing of what comes after a broken record, and the thread would end with a traceback.
+    """
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.failure: OSError | None = None
+
+    @classmethod
+    def of(cls, writer: Any) -> _Records:
+        """Stand between a SummaryWriter's thread and its file."""
+        behind = writer._get_file_writer().event_writer._async_writer
+        found = cls(behind._writer)
+        behind._writer = behind._worker._record_writer = found
+        return found
+
+    def write(self, data: bytes) -> None:
+        """Write a record, unless one has failed before."""
+        self._try(lambda: self._records.write(data))
+
+    def flush(self) -> None:
+        """Pass on what is held back."""
+        self._try(self._records.flush)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._try(self._records.close)
+
+    def _try(self, act: Callable[[], None]) -> None:
+        try:
+            if self.failure is None:
+                act()
+        except OSError as failure:
+            self.failure = failure
+
+
+def _cut_off(failure: OSError) -> Diagnostic:
+    help = ("training goes on", "free some space; a resumed run with --tensorboard goes on with them")
+    message = f"TensorBoard's files end here: {failure.strerror or failure}"
+    return warning("ND0803", message, help=help)
+
+
+def _probe(folder: Path) -> None:
+    """See that the folder can be written to: later on TensorBoard's thread alone would hear of it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(1))
+    except OSError as fault:
+        message = f"TensorBoard's files cannot be written to {folder}: {fault.strerror}"
+        raise NetdefError([error("ND0803", message, help="name another folder")]) from fault
 
 
 def first_filters(graph: Graph) -> Node | None:

@@ -49,12 +49,17 @@ class Watch:
 
 @dataclass(slots=True)
 class Standing:
-    """How a watched output stands: its best value, when that was, and the tests since. Part of a run's state."""
+    """How a watched output stands: its best value, when that was, and the tests since. Part of a run's state.
+
+    Attributes:
+        kept: the iteration of the weights that were kept last; not `at` where the best ones could not be written.
+    """
 
     watch: Watch
     best: float | None = None
     at: int = 0
     waited: int = 0
+    kept: int | None = None
 
     def judge(self, outputs: Sequence[Output], iteration: int) -> bool:
         """Take in the outputs of a test; whether this one is the best so far. A value that is no number never is."""
@@ -73,11 +78,12 @@ class Standing:
 
     def state(self) -> dict[str, Any]:
         """What `restore` takes."""
-        return {"best": self.best, "at": self.at, "waited": self.waited}
+        return {"best": self.best, "at": self.at, "waited": self.waited, "kept": self.kept}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self.best, self.at, self.waited = state["best"], state["at"], state["waited"]
+        self.kept = state.get("kept", self.at)  # run states of before did not say
 
     def _downwards(self, output: Output) -> bool:
         return self.watch.mode == "MIN" or (self.watch.mode == "AUTO" and output.loss_weight != 0)

@@ -113,7 +113,7 @@ def _kind(path: str, data: mmap) -> str:
         return _hdf5_kind(path, data)
     if tensors.looks_like(data):
         return RUN_STATE if tensors.metadata(data).get(keys.KIND) == RUN_STATE else WEIGHTS
-    kind = _message_kind(Wire(data))
+    kind = None if _is_text(data) else _message_kind(Wire(data))
     if kind is None:
         raise _unknown(path, data)
     return kind
@@ -141,13 +141,22 @@ def _message_kind(wire: Wire) -> str | None:
     return next((kind for marks, kind in _MARKS if marks <= found), None)
 
 
+def _is_text(data: mmap) -> bool:
+    """Whether it begins as a text does.
+
+    A message of weights has tags and sizes that are no letters; a text may begin like one, for a line break is the tag
+    of a net's name.
+    """
+    return all(byte >= 0x20 or byte in b"\t\r\n" for byte in data[:4096])
+
+
 def _unknown(path: str, data: mmap) -> NetdefError:
     """Says of content that is no weights what it is, if it is well known."""
     head = data[:4096]
     for magic, what in _NEEDLESS:
         if head.lstrip().startswith(magic):
             return wrong("ND0602", path, f"no weights, but {what}")
-    if all(byte >= 0x20 or byte in b"\t\r\n" for byte in head):
+    if _is_text(data):
         help = "a .prototxt describes the net; its weights are another file"
         return wrong("ND0602", path, "no weights, but a text", help)
     return wrong("ND0602", path, "neither .caffemodel, HDF5, .safetensors, .solverstate nor .binaryproto")

@@ -234,7 +234,7 @@ def test_a_snapshot_of_another_net(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         ("ND0804", "--snapshot", state),
         ("ND0611", "--weights", "out/x_iter_4.caffemodel"),
         ("ND0601", "--snapshot", "none.solverstate"),
-        ("ND0607", "--snapshot", "net.prototxt"),
+        ("ND0602", "--snapshot", "net.prototxt"),
     ):
         capsys.readouterr()
         assert netdef("train", "solver.prototxt", *wrong, monkeypatch=monkeypatch) == 1

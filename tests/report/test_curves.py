@@ -16,10 +16,10 @@ RUN = History("run", {0: 2.0, 10: 1.0, 20: 0.5}, {0: 0.1, 10: 0.01}, {"loss": {0
 
 @pytest.mark.parametrize(
     ("reach", "expected"),
-    [(0, [1, 2, 6, 4, 5]), (1, [1, 3, 4, 5, 5]), (9, [1, 3, 3.6, 5, 5])],
+    [(0, [1, 2, 6, 4, 5]), (1, [1, 3, 4, 5, 4.5]), (9, [1, 3, 3.6, 3.6, 3.6])],
     ids=["none", "neighbours", "as far as the ends allow"],
 )
-def test_smoothing_is_a_mean_of_as_many_on_both_sides(reach: int, expected: list[float]) -> None:
+def test_smoothing_ends_in_a_mean_and_begins_with_the_first_value(reach: int, expected: list[float]) -> None:
     assert smoothed([1, 2, 6, 4, 5], reach) == pytest.approx(expected)
 
 
@@ -50,6 +50,15 @@ def test_svg_is_the_same_each_time_and_names_each_run(tmp_path: Path) -> None:
     assert text == (tmp_path / "b.svg").read_text()
     for word in ("Two runs", "run, train", "run, test", "other, train", "iteration", "learning rate", "test accuracy"):
         assert f"<!-- {word} -->" in text
+
+
+def test_a_curve_without_points_has_no_name(tmp_path: Path) -> None:
+    """A run without `display` has tests alone."""
+    pytest.importorskip("matplotlib")
+    draw_curves([RUN, History("quiet", {}, {}, RUN.test_losses, RUN.scores)], tmp_path / "c.svg")
+    text = (tmp_path / "c.svg").read_text()
+    assert "<!-- quiet, test -->" in text
+    assert "quiet, train" not in text
 
 
 @pytest.mark.parametrize("name", ["c.jpeg", "c", "c.png.txt"])

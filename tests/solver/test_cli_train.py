@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,9 +22,12 @@ from rich.console import Console
 
 from netdef.cli.main import group
 from netdef.cli.progress import _Line
-from netdef.diagnostics import NetdefError
+from netdef.diagnostics import Diagnostic, NetdefError
 from netdef.solver import events as ev
+from netdef.solver import snapshot
 from netdef.solver.loop import Solver
+from netdef.solver.metrics import Metrics
+from netdef.solver.watched import Standing
 from netdef.targets.torch import tensors
 from tests.solver import small_run
 
@@ -112,6 +117,15 @@ def test_weights_in_caffes_spelling_and_scores(solver: Path, tmp_path: Path) -> 
     assert mean == pytest.approx(sum(batches) / 2, rel=1e-4)
 
 
+def test_each_of_several_test_nets_is_named(tmp_path: Path) -> None:
+    solver = small_run.make(tmp_path, "test_iter: 1")
+    netdef("train", solver, "--iterations", "0")
+    weights = tmp_path / "out" / "snap_iter_0.caffemodel"
+    _, first, second = netdef("test", solver, "--weights", weights).split("Testing net ")
+    assert (first[:4], first.count(", accuracy = ")) == ("(#0)", 2)
+    assert (second[:4], second.count(", accuracy = ")) == ("(#1)", 1)
+
+
 def test_finetuning_tells_what_went_where_and_strict_refuses_it(
     solver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +175,21 @@ def test_a_net_that_cannot_be_trained(tmp_path: Path) -> None:
         tmp_path, net=net, solver='train_net: "{folder}/net.prototxt" base_lr: 1 lr_policy: "fixed"'
     )
     assert codes("train", solver) == ["ND0712"] * 3
+
+
+def test_a_resumed_run_needs_no_weights_to_begin_from(solver: Path, tmp_path: Path) -> None:
+    """They were needed once, and may be gone by now."""
+    netdef("train", solver, "--iterations", "5")
+    begun = (tmp_path / "out/snap_iter_5.caffemodel").rename(tmp_path / "pretrained.caffemodel")
+    tuned = small_run.make(tmp_path, f'weights: "{begun}" snapshot_prefix: "{tmp_path}/tuned/t"')
+    tuned.write_text(tuned.read_text().replace(f'snapshot_prefix: "{tmp_path}/out/snap"', ""))
+    assert codes("train", tuned, "--weights", tmp_path / "nowhere") == ["ND0601"]
+    netdef("train", tuned, "--resume", "auto", "--iterations", "5")
+    begun.unlink()
+    assert codes("train", tuned) == ["ND0601"]
+    assert "Going on at iteration 5" in netdef("train", tuned, "--resume", "auto", "--iterations", "8")
+    state = tmp_path / "tuned/t_iter_8.solverstate"
+    assert "Going on at iteration 8" in netdef("train", tuned, "--snapshot", state, "--iterations", "9")
 
 
 def test_missing_net(tmp_path: Path) -> None:
@@ -324,3 +353,61 @@ def test_hang_up_takes_a_snapshot_and_goes_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("room", "said"),
+    [
+        (9, "The best weights, of iteration 1: {best}"),
+        (1, "The best weights, of iteration 1, could not be kept; {best} holds those of iteration 0."),
+        (0, "The best weights, of iteration 1, could not be kept."),
+    ],
+    ids=["kept", "those before", "none"],
+)
+def test_what_an_early_stop_says_of_the_best_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, said: str
+) -> None:
+    """The accuracy rises once, then stands still; there is room on the disk for so many files of best weights."""
+    write, written, tests = snapshot.write_weights, [], []
+
+    def full(path: Path, *rest: Any, **more: Any) -> None:
+        if path.name.startswith("snap_best"):
+            if len(written) == room:
+                raise OSError(28, "No space left on device")
+            written.append(path)
+        write(path, *rest, **more)
+
+    def judged(self: Standing, outputs: Any, iteration: int) -> bool:
+        tests.append(iteration)
+        return judge(self, [replace(outputs[0], values=np.array(min(iteration, 1.0))), *outputs[1:]], iteration)
+
+    judge = Standing.judge
+    monkeypatch.setattr(snapshot, "write_weights", full)
+    monkeypatch.setattr(Standing, "judge", judged)
+    early = 'early_stop { output: "accuracy" patience: 2 mode: MAX }'
+    text = small_run.SOLVER.replace("test_interval: 6", "test_interval: 1").replace("snapshot: 5", "snapshot: 0")
+    solver = small_run.make(tmp_path, early, solver=text)
+    last = netdef("train", solver).splitlines()[-1]
+    assert last == "Stopped early at iteration 3. " + said.format(best=tmp_path / "out" / "snap_best.caffemodel")
+    assert tests == [0, 1, 2, 3]
+
+
+def test_lines_that_find_no_room_are_told_of_once(tmp_path: Path) -> None:
+    found: list[Diagnostic] = []
+    metrics = Metrics(tmp_path / "m.jsonl", 0, found.append)
+    metrics._stream.close()
+    metrics._stream = Path("/dev/full").open("w")  # noqa: SIM115 - closed with the metrics
+    for iteration in range(3):
+        metrics(ev.Displayed(iteration, 1.0, 0.1, (), None, 0.0))
+    metrics.close()
+    assert [(d.code, d.severity.value) for d in found] == [("ND0803", "warning")]
+    assert "No space left on device" in found[0].message
+
+
+def test_no_place_for_metrics(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    solver = small_run.make(tmp_path, f'metrics: "{tmp_path}/file/m.jsonl"')
+    with pytest.raises(NetdefError) as failure:
+        netdef("train", solver)
+    assert failure.value.diagnostics[0].code == "ND0803"
+    assert failure.value.diagnostics[0].help == ("change `metrics`",)

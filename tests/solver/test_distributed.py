@@ -215,6 +215,15 @@ def test_a_signal_breaks_a_test_off(tmp_path: Path) -> None:
     assert [source["batch"] for source in values["data"]["tests"][0].values()] == [0]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+def test_sigterm_to_another_process_than_the_first_is_told_of_too(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    os.kill(children(process)[1], signal.SIGTERM)
+    out, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (143, "")
+    assert out.splitlines()[-1].startswith("Stopped at iteration ")
+
+
 def test_a_mistake_is_told_once(tmp_path: Path) -> None:
     small_run.make(tmp_path, net=PLAIN.replace("batch_size: 7", "batch_size: 1"))
     said = train(tmp_path, "--processes", "2", code=1)

@@ -209,9 +209,20 @@ def test_check_finds_what_does_not_fit_the_nets(tmp_path: Path) -> None:
 
 
 def test_all_frozen(tmp_path: Path) -> None:
+    """`check` knows it too; a later rule that lets a layer learn makes it good."""
+    path = small_run.make(tmp_path, 'param_rule { layer: "*" lr_mult: 0 }')
     with pytest.raises(NetdefError) as failure:
-        Solver(small_run.make(tmp_path, 'param_rule { layer: "*" lr_mult: 0 }'))
-    assert [d.code for d in failure.value.diagnostics] == ["ND0712"]
+        Solver(path)
+    for found in (failure.value.diagnostics, check_file(str(path), Options()).diagnostics):
+        assert [(d.code, d.span and d.span.text) for d in found] == [("ND0712", '"*"')]
+    thawed = small_run.make(tmp_path, 'param_rule { layer: "*" lr_mult: 0 } param_rule { layer: "ip" }')
+    assert not check_file(str(thawed), Options()).diagnostics
+
+
+def test_check_knows_a_deploy_net(tmp_path: Path) -> None:
+    net = small_run.NET.partition('layer {{ name: "loss"')[0]
+    found = check_file(str(small_run.make(tmp_path, net=net)), Options()).diagnostics
+    assert [(d.code, d.span and d.span.text) for d in found] == [("ND0712", f'"{tmp_path}/net.prototxt"')]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from netdef.diagnostics import NetdefError, RunError
+from netdef.diagnostics import NetdefError, RunError, Severity
 from netdef.solver import events as ev
 from netdef.solver.loop import Solver
 from netdef.solver.nets import read_config
@@ -84,6 +84,7 @@ def test_disk_full_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert warned
     assert {w.diagnostic.code for w in warned} == {"ND0802"}
     assert "No space left" in warned[0].diagnostic.message
+    assert {(w.diagnostic.severity, w.diagnostic.help[0]) for w in warned} == {(Severity.WARNING, "training goes on")}
     saved = [e.iteration for e in events if isinstance(e, ev.Snapshotted)]
     assert saved == [2, 8]
     assert [w.iteration for w in warned] == [4, 6]
@@ -166,6 +167,8 @@ def test_another_net(tmp_path: Path) -> None:
     place = snapshot(path)
     small_run.make(tmp_path, net=small_run.NET.replace("num_output: 4", "num_output: 5"))
     assert '"conv.weight"' in refused(path, place.state)
+    small_run.make(tmp_path, net=small_run.NET.replace('name: "ip"', 'name: "ip2"'))
+    assert refused(path, place.state).endswith('its weights have no layer "ip2"')
 
 
 def test_weights_as_state(tmp_path: Path) -> None:

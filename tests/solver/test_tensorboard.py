@@ -106,3 +106,48 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     with Solver("solver.prototxt") as solver, pytest.raises(NetdefError) as failure:
         TensorBoard(solver, tmp_path)
     assert failure.value.diagnostics[0].code == "ND0031"
+
+
+def test_a_full_disk_ends_the_files_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A thread of TensorBoard's writes: it must not die with a traceback, nor write behind a broken record."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    write, calls = RecordWriter.write, []
+
+    def full(self: RecordWriter, data: bytes) -> None:
+        calls.append(data)
+        if len(calls) == 12:
+            raise OSError(28, "No space left on device")
+        write(self, data)
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    shutil.copytree(GOLDEN / "logs/train_test", tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    events: list[told.Event] = []
+    with Solver(read_config("solver.prototxt")[0], observers=[events.append]) as solver:
+        board = TensorBoard(solver, Path("tb"), every=2)
+        solver.observers.append(board)
+        solver.solve()
+        board.close()
+        assert solver.iter == solver.config.max_iter
+    warned = [event.diagnostic for event in events if isinstance(event, told.Warned)]
+    assert [(w.code, "No space left on device" in w.message) for w in warned] == [("ND0803", True)]
+    assert len(calls) == 12
+    assert "Traceback" not in capsys.readouterr().err
+    reader = EventAccumulator("tb")
+    reader.Reload()
+    assert [point.step for point in reader.Scalars("train/loss")] == [0]
+
+
+def test_no_room_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    shutil.copytree(GOLDEN / "logs/train_test", tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    Path("tb").write_text("a file")
+    with Solver(read_config("solver.prototxt")[0]) as solver, pytest.raises(NetdefError) as failure:
+        TensorBoard(solver, Path("tb/here"))
+    assert failure.value.diagnostics[0].code == "ND0803"

@@ -66,6 +66,12 @@ def test_show_other_kinds(tmp_path):
     assert as_json("show", tmp_path / "r")["values"] == {"loss": None}
 
 
+def test_show_run_state_line_by_line(tmp_path):
+    write_run_state(tmp_path / "r", {"rng": np.arange(3)}, {"iteration": 7, "data": {"train": {"batch": 14}}})
+    said = run("show", tmp_path / "r").splitlines()
+    assert said[:3] == ["kind: run state", "iteration: 7", 'data: {"train": {"batch": 14}}']
+
+
 def test_show_keeps_control_characters_from_the_terminal(tmp_path):
     write_weights(tmp_path / "w.caffemodel", [LayerWeights("\x1b[31mred [b]x[/b]", "", (np.float32([1]),))])
     output = run("show", tmp_path / "w.caffemodel")

@@ -145,6 +145,7 @@ def blob_message(**fields) -> pb.NetParameter:
         pytest.param(blob_with(b"\x2a\x7fabc"), "ND0603", "127 bytes are promised and 3 are left (at byte", id="lie"),
         pytest.param(b"", "ND0602", "the file is empty", id="empty"),
         pytest.param(b'name: "n"\nlayer {}', "ND0602", "a text", id="prototxt"),
+        pytest.param(b'\nnet: "n.prototxt"\nbase_lr: 0.1\n', "ND0602", "a text", id="solver"),
         pytest.param(b"PK\x03\x04....", "ND0602", "torch checkpoint", id="torch"),
         pytest.param(b"<!DOCTYPE html><html>", "ND0602", "a web page", id="html"),
         pytest.param(b"version https://git-lfs.github.com/spec/v1\n", "ND0602", "LFS pointer", id="lfs"),

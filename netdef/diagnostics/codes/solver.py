@@ -234,12 +234,15 @@ whole snapshot stays where it is. `snapshot_keep: 3` deletes all but the three n
     ),
     Page(
         "ND0803",
-        "snapshots have no place to go",
+        "a run's files have no place to go",
         """\
-`snapshot_prefix` points into a folder that cannot be made or written. This is looked at before training begins, so that
-no hours of work are lost.
+`snapshot_prefix`, `metrics` or `--tensorboard` points into a folder that cannot be made or written. This is looked at
+before training begins, so that no hours of work are lost.
 
-    snapshot_prefix: "snapshots/lenet"     # writes snapshots/lenet_iter_500.caffemodel""",
+    snapshot_prefix: "snapshots/lenet"     # writes snapshots/lenet_iter_500.caffemodel
+
+As a warning in the midst of a run: the disk is full, and lines of `metrics.jsonl` or TensorBoard's files are missing
+from here on. Training goes on; a snapshot that finds no room is ND0802.""",
     ),
     Page(
         "ND0804",
