@@ -93,7 +93,7 @@ def _layers(graph: Graph, module: fx.GraphModule) -> Iterator[LayerWeights]:
 
 
 def _keys(node: Node) -> tuple[str, ...]:
-    return tuple(spec.name for spec in node.layer.params(tuple(blob.shape for blob in node.bottoms)))
+    return tuple(spec.name for spec in node.specs)
 
 
 def _missing(left: Sequence[str]) -> Iterator[Diagnostic]:

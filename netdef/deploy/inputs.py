@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from netdef.ir import Blob, Graph, Node, Shape
-from netdef.layers import Layer
 
 Array = npt.NDArray[Any]
 
@@ -61,4 +60,4 @@ def _reader_limit(graph: Graph, node: Node, index: int) -> int | None:
         return 2
     if node.type == "BatchReindex" and index == 1:
         return 1
-    return 2 if index in cast(Layer, node.layer).label_bottoms else None
+    return 2 if index in node.layer.label_bottoms else None

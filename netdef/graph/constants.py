@@ -10,7 +10,6 @@ import numpy as np
 
 from netdef.graph.affine import Array, Arrays
 from netdef.ir import Blob, Filler, Graph, Node, Param, ParamSpec
-from netdef.layers import Layer
 from netdef.layers.data import Parameter
 from netdef.layers.filled import Filled
 
@@ -70,7 +69,7 @@ def _is_constant(node: Node, constant: Set[str]) -> bool:
         return node.layer.axis is None
     if not node.tops or any(node.loss_weights) or _CHANGING.get(node.type, lambda layer: False)(node.layer):
         return False
-    if cast(Layer, node.layer).is_source:
+    if node.layer.is_source:
         return False
     return bool(node.bottoms or isinstance(node.layer, Parameter)) and all(b.id in constant for b in node.bottoms)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from netdef.diagnostics import NetdefError, error
 from netdef.graph.filled import constant, following
@@ -38,8 +38,8 @@ def deploy(graph: Graph) -> Graph:
     keeps its outputs; one whose only ends are metrics gives what they judge.
     """
     graph = _without_twins(graph)
-    kept = tuple(node for node in graph.nodes if not _is_loss(node) and node.type not in SINKS)
-    losses = tuple(_heaviest(node for node in graph.nodes if _is_loss(node)))
+    kept = tuple(node for node in graph.nodes if not node.layer.is_loss and node.type not in SINKS)
+    losses = tuple(_heaviest(node for node in graph.nodes if node.layer.is_loss))
     links, predictions = _predict(graph, kept, losses)
     made = {blob.id for node in kept for blob in node.tops if node.bottoms or node.params}
     outputs = [blob for blob in graph.outputs if blob.id in made]
@@ -49,7 +49,7 @@ def deploy(graph: Graph) -> Graph:
         outputs, predictions = (_aimed(graph, kept, links, blobs) for blobs in (outputs, predictions))
     wanted = _unique([*outputs, *predictions])
     nodes = following(tuple(_inputs(_alive((*kept, *links), wanted), wanted)))
-    inputs = tuple(blob for node in nodes if _is_source(node) for blob in node.tops)
+    inputs = tuple(blob for node in nodes if node.layer.is_source for blob in node.tops)
     return replace(graph, nodes=nodes, inputs=inputs, outputs=tuple(wanted))
 
 
@@ -72,10 +72,6 @@ def removed(before: Graph, after: Graph) -> tuple[Node, ...]:
 
 def _survives(node: Node, after: Graph) -> bool:
     return any(blob.id in after.blobs for blob in node.tops)
-
-
-def _is_loss(node: Node) -> bool:
-    return cast(Layer, node.layer).is_loss
 
 
 def _heaviest(losses: Iterable[Node]) -> Iterator[Node]:
@@ -118,7 +114,7 @@ def _aimed(graph: Graph, kept: tuple[Node, ...], links: list[Node], scores: list
 
 def _without_twins(graph: Graph) -> Graph:
     """The graph of one tower, where the only thing that it is for is to compare two alike."""
-    ends = [node for node in graph.nodes if _is_loss(node)]
+    ends = [node for node in graph.nodes if node.layer.is_loss]
     pair = ends[0].bottoms[:2] if len(ends) == 1 and ends[0].type == "ContrastiveLoss" else ()
     if len(pair) != 2 or any(node.type not in SINKS for node in _ends(graph) if node is not ends[0]):
         return graph
@@ -142,7 +138,7 @@ def _judged(graph: Graph, loss: Node) -> list[Blob]:
     """The bottoms that the net computes, but for the label side; two of them for a siamese pair."""
     if loss.type == "ContrastiveLoss":
         return list(loss.bottoms[:2])
-    refused = cast(Layer, loss.layer).label_bottoms
+    refused = loss.layer.label_bottoms
     able = [blob for index, blob in enumerate(loss.bottoms[:2]) if index not in refused]
     learned = _learned(graph)
     return [blob for blob in able if blob.id in learned][:1] or able[:1]
@@ -205,19 +201,15 @@ def _inputs(nodes: list[Node], wanted: list[Blob]) -> Iterator[Node]:
     A net that reads nothing but constants is there to be timed: these stand for its data.
     """
     read = {blob.id for node in nodes for blob in node.bottoms} | {blob.id for blob in wanted}
-    given = [(node, blob) for node in nodes for blob in node.tops if _is_source(node) and blob.id in read]
+    given = [(node, blob) for node in nodes for blob in node.tops if node.layer.is_source and blob.id in read]
     real = any(constant(node, blob) is None for node, blob in given)
     for node in nodes:
-        if not _is_source(node):
+        if not node.layer.is_source:
             yield node
             continue
         for blob in node.tops:
             if blob.id in read:
                 yield _standing_for(node, blob, (constant(node, blob) if real else None) or _input(blob))
-
-
-def _is_source(node: Node) -> bool:
-    return cast(Layer, node.layer).is_source
 
 
 def _input(blob: Blob) -> Layer:

@@ -8,7 +8,7 @@ from typing import cast
 
 from netdef.graph.batch import Batch, batch_among, batch_of
 from netdef.ir import Blob, Graph, Node, Shape
-from netdef.layers import Layer, Mismatch
+from netdef.layers import Mismatch
 from netdef.layers.arithmetic import Power
 from netdef.layers.data import DummyData
 from netdef.layers.filled import Filled
@@ -30,7 +30,7 @@ def following(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
     They come behind the input that tells the batch. In Caffe such a blob keeps its size, and the net its batch.
     """
-    inputs = [node for node in nodes if cast(Layer, node.layer).is_source]
+    inputs = [node for node in nodes if node.layer.is_source]
     if not any(isinstance(node.layer, Filled) for node in nodes) or not inputs:
         return nodes
     batch = batch_among(tuple(blob for node in inputs for blob in node.tops), nodes)
@@ -120,7 +120,7 @@ def _probe(nodes: tuple[Node, ...], batch: Batch, rows: int) -> dict[str, Shape]
 
 
 def _sizes(node: Node, batch: Batch, rows: int, now: Callable[[Blob], Shape]) -> tuple[Shape, ...]:
-    if cast(Layer, node.layer).is_source:
+    if node.layer.is_source:
         return tuple(
             blob.shape.replace(batch.axes[blob.id], rows) if blob.id in batch.axes else blob.shape for blob in node.tops
         )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 from netdef.diagnostics import error
 from netdef.graph.draft import Draft, Written, counted
 from netdef.ir import Node
-from netdef.layers import Layer
 
 
 def weigh(draft: Draft) -> Draft:
@@ -20,12 +18,12 @@ def weigh(draft: Draft) -> Draft:
 def _weights(draft: Draft, layer: Written, node: Node) -> tuple[float, ...]:
     stated = tuple(layer.message.loss_weight)
     count = len(node.tops)
-    if len(stated) > count or (stated and len(stated) < count and not cast(Layer, node.layer).is_loss):
+    if len(stated) > count or (stated and len(stated) < count and not node.layer.is_loss):
         message = (
             f'"{node.id}" has {counted(count, "top")} and {len(stated)} `loss_weight`; give none, or one for each top'
         )
         draft.found.append(error("ND0309", message, span=layer.where.field("loss_weight")))
-    if not stated and cast(Layer, node.layer).is_loss:
+    if not stated and node.layer.is_loss:
         stated = (1.0,)
     return (stated + (0.0,) * count)[:count]
 
@@ -55,5 +53,5 @@ def _ways(draft: Draft, layer: Written, node: Node, flowing: set[str]) -> tuple[
         stated = ()
     forced = draft.message.force_backward
     wanted = stated or tuple(forced or blob.id in flowing for blob in node.bottoms)
-    refused = cast(Layer, node.layer).label_bottoms
+    refused = node.layer.label_bottoms
     return tuple(want and index not in refused for index, want in enumerate(wanted))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from netdef.diagnostics import NetdefError, error
 from netdef.graph import demand_layers
 from netdef.ir import Blob, Dim, Graph, Node, Param, Shape
-from netdef.layers import Layer, Mismatch
+from netdef.layers import Mismatch
 
 _CARRIERS = frozenset({"Split", "Reshape", "Flatten", "Slice", "Concat", "Tile", "Crop", "Dropout"})
 """Layers that hand values on as they are: what reads their tops decides what may stand in their bottoms."""
@@ -64,7 +64,7 @@ def _reshaped(graph: Graph, shapes: dict[str, Shape]) -> Graph:
     for node in graph.nodes:
         bottoms = tuple(blobs[blob.id] for blob in node.bottoms)
         sizes = tuple(blob.shape for blob in bottoms)
-        found = tuple(shapes[b.id] for b in node.tops) if cast(Layer, node.layer).is_source else node.layer.infer(sizes)
+        found = tuple(shapes[b.id] for b in node.tops) if node.layer.is_source else node.layer.infer(sizes)
         tops = tuple(replace(blob, shape=shape) for blob, shape in zip(node.tops, found, strict=True))
         blobs.update((blob.id, blob) for blob in tops)
         specs = node.layer.params(sizes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph import demand_sizes
-from netdef.ir import Blob, Graph, Node, ParamSpec
+from netdef.ir import Blob, Graph, Node
 from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Call, TorchRecorder, Value
 
@@ -62,9 +62,9 @@ def _as_typed(call: Call) -> Call:
     return replace(call, args=tuple(map(typed, call.args)), kwargs=kwargs)
 
 
-def _reshaped(node: Node, specs: tuple[ParamSpec, ...]) -> Iterator[Diagnostic]:
+def _reshaped(node: Node) -> Iterator[Diagnostic]:
     """The parameters that a node shares with another shape than its owner's, which a torch module cannot hold."""
-    for spec, param in zip(specs, node.params, strict=True):
+    for spec, param in zip(node.specs, node.params, strict=True):
         if spec.shape != param.spec.shape:
             shapes = f"as {spec.shape}, and its owner has {param.spec.shape}"
             message = f'"{node.name}" shares "{param.shared_name}" {shapes}'
@@ -86,9 +86,8 @@ class _Recorder:
         if layer.is_source:
             self._enter(node.tops)
             return
-        specs = layer.params(tuple(blob.shape for blob in node.bottoms))
-        self.found += _reshaped(node, specs)
-        g = TorchRecorder(node.id, graph.phase, specs, self._fresh)
+        self.found += _reshaped(node)
+        g = TorchRecorder(node.id, graph.phase, node.specs, self._fresh)
         if self.found and not all(blob.shape.ranked for blob in node.bottoms):
             self.values.update((blob.id, Value(self._fresh(node.id))) for blob in node.tops)
             return  # behind a layer that was refused; its rule cannot be asked

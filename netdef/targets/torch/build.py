@@ -98,8 +98,7 @@ def _modules(module: nn.Module) -> dict[str, str]:
 
 def _attribute(node: Node, param: Param) -> str:
     """The name of a parameter in the module of a node; a shared one keeps the sharer's own name for it."""
-    specs = node.layer.params(tuple(blob.shape for blob in node.bottoms))
-    return specs[[p.id for p in node.params].index(param.id)].name
+    return node.specs[[p.id for p in node.params].index(param.id)].name
 
 
 def _children(graph: Graph, recording: Recording, names: dict[str, str], live: bool) -> Iterator[tuple[str, nn.Module]]:
