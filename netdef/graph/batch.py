@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers.recurrent import Recurrent
 
+PROBES = (7, 11)
+"""Two batch sizes to try: a size that differs between them depends on the batch. Primes, so that no layer that needs a
+divisible batch gets through by luck."""
+
 _TIME_MAJOR = {"LSTM": 1, "RNN": 1, "LSTMUnit": 0}
 """Layers that take (time, batch, …), with the bottom that tells both sizes: Caffe's `cont`, or the cell's state."""
 
@@ -33,6 +37,11 @@ class Batch:
         if shape.dims[:2] in self.begins:
             return 1
         return 0 if shape[0] in (self.size, None) else None
+
+    def resized(self, blob: Blob, rows: int) -> Shape:
+        """The shape of an input in a batch of so many rows."""
+        axis = self.axes.get(blob.id)
+        return blob.shape if axis is None else blob.shape.replace(axis, rows)
 
 
 def batch_of(graph: Graph) -> Batch:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import cast
 
-from netdef.graph.batch import Batch, batch_among, batch_of
+from netdef.graph.batch import PROBES, Batch, batch_among, batch_of
+from netdef.graph.reshape import CannotTake, reshape
 from netdef.ir import Blob, Graph, Node, Shape
-from netdef.layers import Mismatch
 from netdef.layers.arithmetic import Power
 from netdef.layers.data import DummyData
 from netdef.layers.filled import Filled
-
-_PROBES = (7, 11)
-"""Numbers of rows to try, primes, so that no layer that needs a divisible batch gets through by luck."""
 
 
 def constant(node: Node, blob: Blob) -> Filled | None:
@@ -38,7 +35,7 @@ def following(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     if leader is None:
         return nodes
     led = _led(nodes, leader, batch)
-    return next((found for found in (nodes, led) if all(_takes(found, batch, rows) for rows in _PROBES)), led)
+    return next((found for found in (nodes, led) if all(_probe(found, batch, rows) for rows in PROBES)), led)
 
 
 def without_effect(graph: Graph, wanted: Set[str]) -> Graph:
@@ -50,7 +47,7 @@ def without_effect(graph: Graph, wanted: Set[str]) -> Graph:
     leader = next((node for node in nodes if node.tops and node.tops[0].id in batch.axes), None)
     if leader is None or not any(_gives_one_number(node) for node in nodes):
         return graph
-    probes = [_probe(graph.nodes, batch, rows) for rows in _PROBES]
+    probes = [_probe(graph.nodes, batch, rows) for rows in PROBES]
     for index, node in enumerate(nodes):
         if _gives_one_number(node):
             nodes[index] = _filled(node, leader, batch, [shapes[node.tops[0].id] for shapes in probes if shapes])
@@ -68,9 +65,9 @@ def _gives_one_number(node: Node) -> bool:
 def _filled(node: Node, leader: Node, batch: Batch, found: Sequence[Shape]) -> Node:
     """The node as a constant that follows the batch; as it is where more than one size, or none, does that plainly."""
     shape, value = node.tops[0].shape, cast(Power, node.layer).constant
-    pairs = [*zip(*(sizes.dims or () for sizes in found), strict=False)] if len(found) == len(_PROBES) else []
+    pairs = [*zip(*(sizes.dims or () for sizes in found), strict=False)] if len(found) == len(PROBES) else []
     moving = [axis for axis, pair in enumerate(pairs) if pair[0] != pair[1]]
-    if value is None or not shape.known or len(pairs) != shape.rank or [pairs[axis] for axis in moving] != [_PROBES]:
+    if value is None or not shape.known or len(pairs) != shape.rank or [pairs[axis] for axis in moving] != [PROBES]:
         return node
     (blob,) = leader.tops
     layer = Filled(shape, value, moving[0], batch.axes[blob.id])
@@ -103,30 +100,10 @@ def _follow(node: Node, leader: Node, batch: Batch) -> Node:
     return replace(node, layer=layer, bottoms=(blob,), propagate=(False,))
 
 
-def _takes(nodes: tuple[Node, ...], batch: Batch, rows: int) -> bool:
-    return _probe(nodes, batch, rows) is not None
-
-
 def _probe(nodes: tuple[Node, ...], batch: Batch, rows: int) -> dict[str, Shape] | None:
-    """The shapes with so many rows and the parameters that are there; None where these do not work together."""
-    shapes: dict[str, Shape] = {}
-    for node in nodes:
-        try:
-            found = _sizes(node, batch, rows, lambda blob: shapes[blob.id])
-        except Mismatch:
-            return None
-        shapes.update((blob.id, shape) for blob, shape in zip(node.tops, found, strict=True))
-    return shapes
-
-
-def _sizes(node: Node, batch: Batch, rows: int, now: Callable[[Blob], Shape]) -> tuple[Shape, ...]:
-    if node.layer.is_source:
-        return tuple(
-            blob.shape.replace(batch.axes[blob.id], rows) if blob.id in batch.axes else blob.shape for blob in node.tops
-        )
-    bottoms = tuple(map(now, node.bottoms))
-    tops = node.layer.infer(bottoms)
-    for param, spec in zip(node.params, node.layer.params(bottoms), strict=False):
-        if param.spec.shape.count() != spec.shape.count():
-            raise Mismatch("a parameter would be of another size")
-    return tops
+    """The shapes with so many rows; None where the layers and their parameters cannot work with as many."""
+    given = [blob for node in nodes if node.layer.is_source for blob in node.tops]
+    try:
+        return reshape(nodes, {blob.id: batch.resized(blob, rows) for blob in given})
+    except CannotTake:
+        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor
 
 from netdef.diagnostics import NetdefError, error
 from netdef.graph import demand_layers
-from netdef.ir import Blob, Dim, Graph, Node, Param, Shape
-from netdef.layers import Mismatch
+from netdef.graph.reshape import CannotTake, reshaped
+from netdef.ir import Blob, Dim, Graph, Node, Shape
 
 _CARRIERS = frozenset({"Split", "Reshape", "Flatten", "Slice", "Concat", "Tile", "Crop", "Dropout"})
 """Layers that hand values on as they are: what reads their tops decides what may stand in their bottoms."""
@@ -41,37 +40,19 @@ def require_sizes(graph: Graph) -> None:
 
 
 def with_batch(graph: Graph, batch: int) -> Graph:
-    """The same net on at most `batch` rows; unchanged where a layer insists on its number of rows."""
+    """The same net on at most `batch` rows; unchanged where a layer, or a parameter, insists on its number of rows."""
     rows = next((blob.shape[0] for blob in graph.inputs if blob.shape.known and blob.shape.rank), None)
     if rows is None or rows <= batch:
         return graph
     shapes = {b.id: _rows(b.shape, rows, batch) for b in graph.inputs}
     try:
-        return _reshaped(graph, shapes)
-    except Mismatch:
+        return reshaped(graph, shapes)
+    except CannotTake:
         return graph
 
 
 def _rows(shape: Shape, rows: int, batch: int) -> Shape:
     return shape.replace(0, batch) if shape.known and shape.rank and shape[0] == rows else shape
-
-
-def _reshaped(graph: Graph, shapes: dict[str, Shape]) -> Graph:
-    """The graph with other input shapes, every shape rule asked again. Raises Mismatch where one refuses."""
-    blobs: dict[str, Blob] = {}
-    params: dict[str, Param] = {}
-    nodes = []
-    for node in graph.nodes:
-        bottoms = tuple(blobs[blob.id] for blob in node.bottoms)
-        sizes = tuple(blob.shape for blob in bottoms)
-        found = tuple(shapes[b.id] for b in node.tops) if node.layer.is_source else node.layer.infer(sizes)
-        tops = tuple(replace(blob, shape=shape) for blob, shape in zip(node.tops, found, strict=True))
-        blobs.update((blob.id, blob) for blob in tops)
-        specs = node.layer.params(sizes)
-        held = (params.setdefault(p.id, replace(p, spec=s)) for p, s in zip(node.params, specs, strict=True))
-        nodes.append(replace(node, bottoms=bottoms, tops=tops, params=tuple(held)))
-    inputs, outputs = (tuple(blobs[blob.id] for blob in old) for old in (graph.inputs, graph.outputs))
-    return replace(graph, nodes=tuple(nodes), inputs=inputs, outputs=outputs)
 
 
 def _example(blob: Blob) -> str:
