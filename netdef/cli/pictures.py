@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options, strict_option
+from netdef.cli.options import net_options, probing, strict_option, weights_option
 from netdef.cli.report import show
 from netdef.data.faults import BadData, as_error, reported
-from netdef.data.probe import prober
 from netdef.diagnostics import NetdefError, error
-from netdef.graph import load
+from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
 
@@ -38,9 +37,9 @@ class Asked:
     Attributes:
         net: a prototxt or an ONNX file.
         images: files, folders, ``-``.
-        weights: weight files, already split.
+        weights: weight files.
         strict: whether net and files must have the same layers.
-        phase, level, stages, shapes: which net of the prototxt.
+        options: which net of the prototxt.
         mean, scale, channel_order, resize: what differs from the net's own `transform_param`; None where nothing does.
         batch: images that go through the net together.
         backend: what runs a prototxt.
@@ -48,12 +47,9 @@ class Asked:
 
     net: str
     images: tuple[str, ...]
-    weights: tuple[str, ...]
+    weights: list[str]
     strict: bool
-    phase: str | None
-    level: int
-    stages: tuple[str, ...]
-    shapes: tuple[tuple[str, Shape], ...]
+    options: Options
     mean: str | None
     scale: float | None
     channel_order: Literal["BGR", "RGB"] | None
@@ -87,9 +83,7 @@ def picture_options(function: _F) -> _F:
 
     def command(**options: Any) -> Any:
         """Gather the common options; the rest are the command's own."""
-        weights = tuple(file for written in options.pop("weights") for file in written.split(",") if file)
-        common = {name: options.pop(name) for name in Asked.__slots__ if name != "weights"}
-        return function(Asked(weights=weights, **common), **options)
+        return function(Asked(**{name: options.pop(name) for name in Asked.__slots__}), **options)
 
     command.__doc__ = function.__doc__
     for option in reversed(_OPTIONS):
@@ -100,7 +94,7 @@ def picture_options(function: _F) -> _F:
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("net", type=click.Path(readable=False)),
     click.argument("images", nargs=-1, required=True),
-    click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins."),
+    weights_option(),
     strict_option,
     click.option("--mean", metavar="V[,V,V]|FILE", help="Values in the net's order of channels, .binaryproto or .npy."),
     click.option("--scale", type=float, help="Factor after the mean is subtracted."),
@@ -114,8 +108,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--batch", type=click.IntRange(1, 2**16), default=32, show_default=True, help="Images at a time."),
     click.option("--backend", type=click.Choice(["onnx", "torch"]), help="What runs a prototxt; onnx by default."),
-    state_options,
-    shape_option,
+    net_options("TEST"),
 )
 
 
@@ -130,10 +123,11 @@ def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -
         recipe = _recipe(asked, told(Path(asked.net)).recipe, crops)
         runner = open_onnx(asked.net, blobs)
     else:
-        graph = _load(asked, asked.shapes)
+        options = probing(asked.options, asked.net)
+        graph = load(asked.net, options)
         with reported():
             recipe = _recipe(asked, recipe_of(graph, Path(asked.net).parent), crops)
-        graph = _load(asked, (*_missing_sizes(graph, recipe), *asked.shapes))
+        graph = load(asked.net, replace(options, shapes={**_missing_sizes(graph, recipe), **options.shapes}))
         runner = open_net(graph, asked.weights, blobs, asked.backend or "onnx", strict=asked.strict)
     show(runner.warnings)
     if runner.takes_bytes and (recipe.mean is not None or recipe.scale != 1.0):
@@ -151,22 +145,19 @@ def _refuse_net_options(asked: Asked) -> None:
         raise click.UsageError("torch cannot run an ONNX file; --backend torch goes with a prototxt")
 
 
-def _load(asked: Asked, shapes: tuple[tuple[str, Shape], ...]) -> Graph:
-    options = net_options(asked.phase or "TEST", asked.level, asked.stages, shapes, prober(asked.net))
-    return load(asked.net, options)
-
-
 def _recipe(asked: Asked, base: Recipe | None, crops: Literal[1, 10]) -> Recipe:
     from netdef.deploy.pictures import Recipe
 
-    recipe = replace(base or Recipe(), crops=crops)
-    if asked.mean is not None:
-        recipe = replace(recipe, mean=read_mean(asked.mean))
-    if asked.scale is not None:
-        recipe = replace(recipe, scale=asked.scale)
-    if asked.channel_order is not None:
-        recipe = replace(recipe, order=asked.channel_order)
-    return replace(recipe, resize=asked.resize) if asked.resize is not None else recipe
+    return adapted(replace(base or Recipe(), crops=crops), asked.mean, asked.scale, asked.channel_order, asked.resize)
+
+
+def adapted(
+    recipe: Recipe, mean: str | None, scale: float | None, order: str | None, resize: tuple[int, int] | None
+) -> Recipe:
+    """The recipe with what the options of that name say otherwise; None where they say nothing."""
+    read = None if mean is None else read_mean(mean)
+    said: dict[str, Any] = {"mean": read, "scale": scale, "order": order, "resize": resize}
+    return replace(recipe, **{name: value for name, value in said.items() if value is not None})
 
 
 def read_mean(text: str) -> Any:
@@ -181,16 +172,16 @@ def read_mean(text: str) -> Any:
             return load_mean(locate(text, None, "mean file"))
 
 
-def _missing_sizes(graph: Graph, recipe: Recipe) -> tuple[tuple[str, Shape], ...]:
+def _missing_sizes(graph: Graph, recipe: Recipe) -> dict[str, Shape]:
     """Sizes of the input that a database would tell, where the recipe tells them too."""
     inputs = deploy(graph).inputs
     if len(inputs) != 1 or inputs[0].shape.known or not inputs[0].shape.ranked or inputs[0].shape.rank != 4:
-        return ()
+        return {}
     (blob,) = inputs
     batch, channels, *size = blob.shape.sizes
     from_mean = recipe.mean.shape[0] if recipe.mean is not None and recipe.mean.shape[0] > 1 else None
     found = [a or b for a, b in zip(size, recipe.resize or (None, None), strict=True)]
-    return ((blob.name, Shape.of(batch or 1, channels or from_mean, *found)),)
+    return {blob.name: Shape.of(batch or 1, channels or from_mean, *found)}
 
 
 def find(images: Iterable[str]) -> list[Path]:
