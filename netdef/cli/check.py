@@ -10,6 +10,7 @@ from netdef.cli.options import net_options
 from netdef.cli.report import FORMATS, show
 from netdef.diagnostics import Diagnostic, NetdefError, has_errors
 from netdef.diagnostics.fixes import apply_fixes
+from netdef.diagnostics.words import counted
 from netdef.files import write_atomic
 from netdef.graph import Options
 from netdef.ir import dump
@@ -74,6 +75,5 @@ def _mend(diagnostics: tuple[Diagnostic, ...]) -> bool:
 def _conclude(num_files: int, diagnostics: list[Diagnostic]) -> None:
     errors = sum(d.severity.value == "error" for d in diagnostics)
     warnings = sum(d.severity.value == "warning" for d in diagnostics)
-    files = f"{num_files} file{'s' if num_files != 1 else ''}"
-    tally = [f"{n} {word}{'s' if n != 1 else ''}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
-    click.echo(f"{files}: {', '.join(tally) or 'all good'}", err=True)
+    tally = [counted(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
+    click.echo(f"{counted(num_files, 'file')}: {', '.join(tally) or 'all good'}", err=True)

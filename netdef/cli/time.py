@@ -13,6 +13,7 @@ from netdef.cli.options import net_options
 from netdef.cli.report import show
 from netdef.cli.status import status
 from netdef.cli.tables import print_table, table
+from netdef.diagnostics.words import counted
 from netdef.graph import Options
 from netdef.report.subject import Subject, read_subject
 from netdef.report.timing import LayerTime, Timing, time_net
@@ -88,7 +89,7 @@ def _print(timing: Timing) -> None:
 
 def _notes(timing: Timing) -> Iterator[str]:
     layout = ", channels last" if timing.channels_last else ""
-    threads = f", {timing.threads} thread{'s' * (timing.threads > 1)}" if timing.device == "cpu" else ""
+    threads = f", {counted(timing.threads, 'thread')}" if timing.device == "cpu" else ""
     rounds = f"median of {timing.iterations} rounds" if timing.iterations > 1 else "a single round"
     yield f"phase {timing.phase} on {timing.device}{threads}, {timing.precision}{layout}; {rounds}"
     if timing.random_inputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError
 from netdef.deploy.verify import Step, allowed, blob_error, compare, run_torch, silent, with_rounding
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
+from netdef.files import PathLike
 from netdef.graph.deploy import deploy
 from netdef.graph.prototxt import prototxt
 from netdef.graph.write import Messages
@@ -32,7 +32,6 @@ from netdef.weights import LayerWeights, write_weights
 
 Array = npt.NDArray[Any]
 Values = dict[str, Array]
-PathLike = str | os.PathLike[str]
 TITLES = {"torch": "torch", "onnx": "ONNX Runtime", "reference": "onnx's evaluator", "opencv": "OpenCV"}
 """Every back end with its name for people, in the order of trust."""
 DEFAULT_BACKENDS = ("torch", "onnx", "opencv")

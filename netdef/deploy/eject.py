@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import fx
 
 from netdef.deploy.folding import folded_and_proven
 from netdef.diagnostics import Diagnostic, RunError, error, warning
-from netdef.files import write_atomic
+from netdef.files import PathLike, write_atomic
 from netdef.graph import demand_layers
 from netdef.graph.deploy import demand_work, deploy, removed
 from netdef.ir import Graph, Node
@@ -19,8 +18,6 @@ from netdef.targets.source import write_source
 from netdef.targets.torch import build_module, layer_blobs, load_arrays, net_layers, shared_blobs
 from netdef.targets.torch.names import module_names
 from netdef.weights import LayerWeights, match, read_weights, write_safetensors
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)

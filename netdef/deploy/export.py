@@ -20,6 +20,7 @@ from netdef.deploy.report import NO_PROOF, ExportReport, Proof
 from netdef.deploy.twin import in_torch
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
+from netdef.files import PathLike
 from netdef.graph import demand_layers
 from netdef.graph.deploy import deploy, removed
 from netdef.graph.fold import Folded
@@ -31,7 +32,6 @@ from netdef.targets.torch import build_module, load_arrays, net_layers, shared_b
 from netdef.weights import match, read_weights
 
 Array = npt.NDArray[Any]
-PathLike = str | os.PathLike[str]
 
 
 def export(

@@ -14,7 +14,7 @@ from netdef.deploy.report import BlobError
 from netdef.deploy.twin import in_torch, loaded
 from netdef.deploy.verify import Step, allowed, compare, run_torch, silent, with_rounding
 from netdef.diagnostics import Diagnostic, RunError, error
-from netdef.files import write_atomic
+from netdef.files import PathLike, write_atomic
 from netdef.graph.deploy import demand_work, deploy
 from netdef.graph.fold import fold
 from netdef.graph.prototxt import prototxt
@@ -22,8 +22,6 @@ from netdef.graph.write import Messages
 from netdef.ir import Graph
 from netdef.targets.torch import layer_blobs, tensors
 from netdef.weights import LayerWeights, write_weights
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from netdef.deploy.export import interface, torch_twin
 from netdef.deploy.report import Proof
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.files import PathLike
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
 from netdef.targets.onnx import batch_of, image_inputs, sizes, value_names
 from netdef.targets.onnx.camera import core
 
-PathLike = str | os.PathLike[str]
 Interface = Mapping[str, tuple[int | str, ...]]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from netdef.deploy.pictures import Sizes
 from netdef.deploy.replay import read_model, require_model
 from netdef.deploy.runtime import Session, exposing, open_session
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
+from netdef.files import PathLike
 from netdef.graph.deploy import deploy
 from netdef.ir import Blob, Graph
 from netdef.schema.suggest import nearest
@@ -28,7 +28,6 @@ from netdef.weights import match, read_weights
 
 Array = NDArray[Any]
 Backend = Literal["onnx", "torch"]
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)

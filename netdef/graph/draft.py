@@ -85,8 +85,3 @@ class Draft:
     def having(self, **changes: Any) -> Draft:
         """The draft with some fields replaced."""
         return replace(self, **changes)
-
-
-def counted(count: int, what: str) -> str:
-    """A number and what it counts (``1 top``, ``2 tops``)."""
-    return f"{count} {what}{'' if count == 1 else 's'}"

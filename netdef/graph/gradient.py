@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netdef.diagnostics import error
-from netdef.graph.draft import Draft, Written, counted
+from netdef.diagnostics.words import counted
+from netdef.graph.draft import Draft, Written
 from netdef.ir import Node
 
 

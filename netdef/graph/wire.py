@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 
 from netdef.diagnostics import Label, Span, error
-from netdef.graph.draft import Draft, Written, counted
+from netdef.diagnostics.words import counted
+from netdef.graph.draft import Draft, Written
 from netdef.ir import UNKNOWN, Blob, Node, Places
 from netdef.layers import Arity
 from netdef.schema.suggest import nearest

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, Self, cast
 
+from netdef.diagnostics.words import counted
 from netdef.ir import UNKNOWN, Dim, Filler, ParamSpec, Shape, product
-from netdef.layers.axes import alike, canonical, held, plural
+from netdef.layers.axes import alike, canonical, held
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, at_least, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
@@ -90,7 +91,7 @@ class Filters(Layer):
 
     def describe(self) -> str:
         """``64 outputs, kernel 3, pad 1``."""
-        return f"{plural(self.num_output, 'output')}, {self.window}"
+        return f"{counted(self.num_output, 'output')}, {self.window}"
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """One module of torch.nn, called on each bottom; a function of netdef.nn over more axes than torch knows."""
@@ -118,7 +119,7 @@ class Filters(Layer):
 
     def _check_channels(self, channels: Dim) -> None:
         if channels is not None and channels % self.group:
-            why = f"the bottom has {plural(channels, 'channel')}, which `group: {self.group}` does not divide"
+            why = f"the bottom has {counted(channels, 'channel')}, which `group: {self.group}` does not divide"
             raise Mismatch(why, bottom=0, code="ND0409")
 
     def _torch_step(self, g: TorchRecorder, channels: Dim, window: Window) -> Step:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+from netdef.diagnostics.words import counted
 from netdef.ir import UNKNOWN, Filler, ParamSpec, Shape
-from netdef.layers.axes import plural
+from netdef.layers.axes import MAX_COUNT
 from netdef.layers.base import Arity, Layer, at_least, between, exactly, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
 from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
 
 _T = TypeVar("_T")
-MAX_COUNT = 2**31 - 1
-"""Caffe holds a blob's number of elements in an int."""
 _OLD_SIZES = ("num", "channels", "height", "width")
 
 
@@ -402,7 +401,7 @@ def _old_sizes(block: Block, name: str) -> tuple[int, ...]:
 def _check_dummy_count(block: Block, name: str, found: int) -> None:
     if found not in (1, block.num_tops):
         need = "1" if block.num_tops == 1 else f"1 or {block.num_tops}"
-        message = f"{plural(block.num_tops, 'top')} need{'s' * (block.num_tops == 1)} {need} `{name}`, found {found}"
+        message = f"{counted(block.num_tops, 'top')} need{'s' * (block.num_tops == 1)} {need} `{name}`, found {found}"
         block.reject("ND0477", message, name)
 
 

@@ -10,12 +10,13 @@ from typing import Any, cast
 import numpy as np
 
 from netdef.diagnostics import NetdefError, error
+from netdef.files import PathLike
 from netdef.ir import Graph, Node
 from netdef.nn.python_layer import PythonLayer
 from netdef.pycaffe import mode
 from netdef.pycaffe.blob import Blob, ParamBlob
 from netdef.pycaffe.needs import needs
-from netdef.pycaffe.plan import PathLike, Plan
+from netdef.pycaffe.plan import Plan
 from netdef.pycaffe.sources import Sources
 from netdef.pycaffe.step import Step
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors

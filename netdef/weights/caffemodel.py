@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from netdef.files import replacing
+from netdef.files import PathLike, replacing
 from netdef.schema.weights_pb2 import BlobProto, Layer, NetParameter, V0Layer, V1Layer
 from netdef.weights import blob, types
-from netdef.weights.faults import Damaged, PathLike, blob_place, inside, reported
+from netdef.weights.faults import Damaged, blob_place, inside, reported
 from netdef.weights.model import LayerWeights, Weights
 from netdef.weights.narrow import Floats
 from netdef.weights.wire import VARINT, Field, Wire, header
