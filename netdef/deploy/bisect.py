@@ -16,10 +16,10 @@ import numpy.typing as npt
 from torch import fx
 
 from netdef.deploy import runtime
-from netdef.deploy.export import torch_twin
 from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError
-from netdef.deploy.verify import Step, allowed, blob_error, compare, run_torch, silent, with_rounding
+from netdef.deploy.twin import arrays_of, run_torch, torch_twin
+from netdef.deploy.verify import Step, allowed, blob_error, compare, silent, with_rounding
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
 from netdef.files import PathLike
 from netdef.graph.deploy import deploy
@@ -27,7 +27,7 @@ from netdef.graph.prototxt import prototxt
 from netdef.graph.write import Messages
 from netdef.ir import Graph, Node
 from netdef.targets.onnx import COMMON_OPSET, batch_of, emit, sizes, value_names
-from netdef.targets.torch import layer_blobs, tensors
+from netdef.targets.torch import layer_blobs
 from netdef.weights import LayerWeights, write_weights
 
 Array = npt.NDArray[Any]
@@ -152,9 +152,8 @@ def _in_reference(graph: Graph, module: fx.GraphModule, messages: Messages, feed
 
 def _emitted(graph: Graph, module: fx.GraphModule, feed: Values, start: Callable[..., runtime.Run]) -> Values:
     """Every blob of the net's ONNX model, by blob id."""
-    arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     batch = next(array.shape[axis] for id, array in feed.items() for axis in [batch_of(graph).axes.get(id, 0)])
-    model = emit(graph, arrays, opset=COMMON_OPSET, batch=batch)
+    model = emit(graph, arrays_of(module, graph), opset=COMMON_OPSET, batch=batch)
     names = value_names(graph)
     inner = {id: names[id] for id in graph.blobs if id not in feed}
     with runtime.exposing(model, [*inner.values()]):

@@ -10,8 +10,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
 
-from netdef.deploy.export import interface, torch_twin
+from netdef.deploy.export import interface
 from netdef.deploy.report import Proof
+from netdef.deploy.twin import torch_twin
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.files import PathLike
