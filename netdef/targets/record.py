@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -55,6 +55,23 @@ def typed(value: Any) -> Any:
         with np.errstate(over="ignore"):
             return float(str(np.float32(value))) if float(np.float32(value)) == value else value
     return type(value)(map(typed, value)) if isinstance(value, tuple | list) else value
+
+
+def with_values(argument: Any, values: Mapping[str, Any]) -> Any:
+    """A recorded argument with what each Value stands for, by its name, in its place."""
+    if isinstance(argument, Value):
+        return values[argument.name]
+    if isinstance(argument, dict):
+        return {key: with_values(item, values) for key, item in argument.items()}
+    if isinstance(argument, tuple | list):
+        return type(argument)(with_values(item, values) for item in argument)
+    return argument
+
+
+def identifier(name: str) -> str:
+    """A layer's or blob's name as far as it can be one in Python; keywords are left."""
+    stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+    return f"_{stem}" if not stem or stem[0].isdigit() else stem
 
 
 def _as_typed(call: Call) -> Call:
@@ -134,9 +151,7 @@ class _Recorder:
 
     def _fresh(self, name: str) -> str:
         """A Python identifier made of a layer's or blob's name, used once."""
-        stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
-        stem = f"_{stem}" if not stem or stem[0].isdigit() else stem
-        fresh = stem
+        fresh = stem = identifier(name)
         while fresh in self._used:  # a layer's own name may end in _2 as well
             self._used[stem] += 1
             fresh = f"{stem}_{self._used[stem]}"
