@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +59,17 @@ def bypass(graph: Graph, wanted: Iterable[str]) -> Graph:
         if node.type in _IDENTITIES and _IDENTITIES[node.type](node) and not any(node.loss_weights):
             graph = without(graph, node.id, kept)
     return graph
+
+
+def needed(nodes: Sequence[Node], wanted: Set[str]) -> tuple[Node, ...]:
+    """The nodes that the wanted blobs, by id, are made by, in their order."""
+    read = set(wanted)
+    alive = []
+    for node in reversed(nodes):
+        if any(blob.id in read for blob in node.tops):
+            read.update(blob.id for blob in node.bottoms)
+            alive.append(node)
+    return tuple(reversed(alive))
 
 
 def rename(nodes: Iterable[Node], blobs: dict[str, Blob]) -> tuple[Node, ...]:

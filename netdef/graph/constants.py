@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from netdef.graph.affine import Array, Arrays
 from netdef.ir import Blob, Filler, Graph, Node, Param, ParamSpec
+from netdef.layers.affine import Bias, Scale
 from netdef.layers.data import Parameter
 from netdef.layers.filled import Filled
 
@@ -25,8 +26,6 @@ _CHANGING: dict[str, Callable[[Any], bool]] = {
 }
 """Layers that may give something else the next time, or do something beside what they give. `Any`, because each layer
 has its own fields."""
-
-_TAKES_A_FACTOR = frozenset({"Scale", "Bias"})
 
 
 def store_constants(
@@ -105,9 +104,9 @@ def _absorbed(graph: Graph, arrays: dict[str, Array], wanted: Set[str]) -> Graph
     users = [param.id for node in graph.nodes for param in node.params]
     made: dict[str, Node] = {}
     for node in graph.nodes:
-        if node.type not in _TAKES_A_FACTOR or len(node.bottoms) != 2 or node.bottoms[1].id not in owners:
+        owner = owners.get(node.bottoms[1].id) if len(node.bottoms) == 2 else None
+        if owner is None:
             continue
-        owner = owners[node.bottoms[1].id]
         alone = readers.count(node.bottoms[1].id) == users.count(owner.params[0].id) == 1
         taken = _taking(node, owner) if alone and node.bottoms[1].id not in wanted else None
         if taken:
@@ -124,10 +123,10 @@ def _replaced(nodes: Iterable[Node], made: Mapping[str, Node]) -> Iterator[Node]
 
 
 def _taking(node: Node, owner: Node) -> Node | None:
-    """The node with the owner's parameter for its factor; None where its own would be as long as the batch."""
-    layer = cast(Any, node.layer)
+    """A Scale or Bias with the owner's parameter for its factor; None where its own would be as long as the batch."""
+    layer = node.layer
     shape, factor = (blob.shape for blob in node.bottoms)
-    if not shape.ranked:
+    if not isinstance(layer, Scale | Bias) or not shape.ranked:
         return None
     axis = layer.span.start(shape, factor)
     if factor.rank and axis == 0:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from netdef.diagnostics import NetdefError, error
+from netdef.graph.bypass import needed
 from netdef.graph.filled import constant, following
 from netdef.graph.twins import one_tower
 from netdef.ir import Blob, Graph, Node, Places
@@ -48,7 +49,8 @@ def deploy(graph: Graph) -> Graph:
     if not losses:
         outputs, predictions = (_aimed(graph, kept, links, blobs) for blobs in (outputs, predictions))
     wanted = _unique([*outputs, *predictions])
-    nodes = following(tuple(_inputs(_alive((*kept, *links), wanted), wanted)))
+    ids = {blob.id for blob in wanted}
+    nodes = following(tuple(_inputs(needed((*kept, *links), ids), ids)))
     inputs = tuple(blob for node in nodes if node.layer.is_source for blob in node.tops)
     return replace(graph, nodes=nodes, inputs=inputs, outputs=tuple(wanted))
 
@@ -184,23 +186,12 @@ def _top_name(loss: Node, kind: str, graph: Graph, nodes: tuple[Node, ...]) -> s
     return usual if usual not in taken else f"{loss.id}_{usual}" if loss.id in taken else loss.id
 
 
-def _alive(nodes: tuple[Node, ...], wanted: list[Blob]) -> list[Node]:
-    """The nodes that the wanted blobs need, in their order."""
-    needed = {blob.id for blob in wanted}
-    alive = []
-    for node in reversed(nodes):
-        if any(blob.id in needed for blob in node.tops):
-            needed.update(blob.id for blob in node.bottoms)
-            alive.append(node)
-    return alive[::-1]
-
-
-def _inputs(nodes: list[Node], wanted: list[Blob]) -> Iterator[Node]:
+def _inputs(nodes: tuple[Node, ...], wanted: set[str]) -> Iterator[Node]:
     """The nodes, with every data layer as one Input for each of its tops that is read, or as what it is filled with.
 
     A net that reads nothing but constants is there to be timed: these stand for its data.
     """
-    read = {blob.id for node in nodes for blob in node.bottoms} | {blob.id for blob in wanted}
+    read = {blob.id for node in nodes for blob in node.bottoms} | wanted
     given = [(node, blob) for node in nodes for blob in node.tops if node.layer.is_source and blob.id in read]
     real = any(constant(node, blob) is None for node, blob in given)
     for node in nodes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import replace
-from typing import cast
 
 from netdef.graph.batch import PROBES, Batch, batch_among, batch_of
+from netdef.graph.bypass import needed
 from netdef.graph.reshape import CannotTake, reshape
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers.arithmetic import Power
@@ -45,26 +45,23 @@ def without_effect(graph: Graph, wanted: Set[str]) -> Graph:
     """
     batch, nodes = batch_of(graph), list(graph.nodes)
     leader = next((node for node in nodes if node.tops and node.tops[0].id in batch.axes), None)
-    if leader is None or not any(_gives_one_number(node) for node in nodes):
+    if leader is None or all(_number(node) is None for node in nodes):
         return graph
     probes = [_probe(graph.nodes, batch, rows) for rows in PROBES]
     for index, node in enumerate(nodes):
-        if _gives_one_number(node):
+        if _number(node) is not None:
             nodes[index] = _filled(node, leader, batch, [shapes[node.tops[0].id] for shapes in probes if shapes])
-    needed = {*wanted, *(blob.id for blob in graph.inputs)}
-    for node in reversed(nodes):
-        if any(blob.id in needed for blob in node.tops):
-            needed.update(blob.id for blob in node.bottoms)
-    return replace(graph, nodes=tuple(node for node in nodes if any(blob.id in needed for blob in node.tops)))
+    return replace(graph, nodes=needed(nodes, {*wanted, *(blob.id for blob in graph.inputs)}))
 
 
-def _gives_one_number(node: Node) -> bool:
-    return isinstance(node.layer, Power) and node.layer.constant is not None
+def _number(node: Node) -> float | None:
+    """What a Power gives whatever it reads; None where that counts."""
+    return node.layer.constant if isinstance(node.layer, Power) else None
 
 
 def _filled(node: Node, leader: Node, batch: Batch, found: Sequence[Shape]) -> Node:
     """The node as a constant that follows the batch; as it is where more than one size, or none, does that plainly."""
-    shape, value = node.tops[0].shape, cast(Power, node.layer).constant
+    shape, value = node.tops[0].shape, _number(node)
     pairs = [*zip(*(sizes.dims or () for sizes in found), strict=False)] if len(found) == len(PROBES) else []
     moving = [axis for axis, pair in enumerate(pairs) if pair[0] != pair[1]]
     if value is None or not shape.known or len(pairs) != shape.rank or [pairs[axis] for axis in moving] != [PROBES]:
@@ -76,7 +73,7 @@ def _filled(node: Node, leader: Node, batch: Batch, found: Sequence[Shape]) -> N
 
 def _led(nodes: tuple[Node, ...], leader: Node, batch: Batch) -> tuple[Node, ...]:
     """The nodes with each constant that may be as long as the batch made so."""
-    made = {node.id: _follow(node, leader, batch) for node in nodes if _may_follow(node, batch)}
+    made = {node.id: led for node in nodes if (led := _follow(node, leader, batch))}
     early = [made[node.id] for node in nodes[: nodes.index(leader)] if node.id in made]
     found: list[Node] = []
     for node in nodes:
@@ -89,14 +86,13 @@ def _led(nodes: tuple[Node, ...], leader: Node, batch: Batch) -> tuple[Node, ...
     return tuple(found)
 
 
-def _may_follow(node: Node, batch: Batch) -> bool:
-    return isinstance(node.layer, Filled) and batch.axis(node.layer.shape) is not None
-
-
-def _follow(node: Node, leader: Node, batch: Batch) -> Node:
-    layer = cast(Filled, node.layer)
+def _follow(node: Node, leader: Node, batch: Batch) -> Node | None:
+    """A constant that may be as long as the batch, made so; None of any other node."""
+    layer = node.layer
+    if not isinstance(layer, Filled) or (axis := batch.axis(layer.shape)) is None:
+        return None
     (blob,) = leader.tops
-    layer = replace(layer, axis=batch.axis(layer.shape), rows=batch.axes[blob.id])
+    layer = replace(layer, axis=axis, rows=batch.axes[blob.id])
     return replace(node, layer=layer, bottoms=(blob,), propagate=(False,))
 
 
