@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from netdef.data.batch import Images, Top
@@ -21,13 +19,6 @@ def finish(top: Top, device: torch.device | str = "cpu", *, pin: bool = False) -
     if top.mean is not None:
         values = values - _send(torch.from_numpy(top.mean), device, pin)
     return values * top.scale if top.scale != 1.0 else values
-
-
-def finish_all(
-    tops: Sequence[Top], device: torch.device | str = "cpu", *, pin: bool = False
-) -> tuple[torch.Tensor, ...]:
-    """All tops of a batch on the device."""
-    return tuple(finish(top, device, pin=pin) for top in tops)
 
 
 def _send(tensor: torch.Tensor, device: torch.device | str, pin: bool) -> torch.Tensor:
