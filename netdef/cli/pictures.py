@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from netdef.deploy.runner import Runner
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-Tick = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,30 +203,17 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def good_rows(rows: Iterable[tuple[Path, Row | BadData]], tick: Tick, bad: list[Path]) -> Iterator[tuple[Path, Row]]:
+def good_rows(
+    rows: Iterable[tuple[Path, Row | BadData]], tick: Callable[[int], None], bad: list[Path]
+) -> Iterator[tuple[Path, Row]]:
     """The images that are some; a diagnostic for each other one, which is noted in `bad`."""
     for path, row in rows:
-        tick()
+        tick(1)
         if isinstance(row, BadData):
             bad.append(path)
             show(as_error(row).diagnostics)
         else:
             yield path, row
-
-
-@contextmanager
-def ticking(total: int) -> Iterator[Tick]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("images", total=total)
-        yield lambda: progress.advance(task)
 
 
 def finish(runner: Runner, started: float, num_images: int, bad: Sequence[Path]) -> None:
