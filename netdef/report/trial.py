@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,11 +9,9 @@ from torch import Tensor
 
 from netdef.diagnostics import NetdefError, error
 from netdef.graph import demand_layers
+from netdef.graph.readers import readers
 from netdef.graph.reshape import CannotTake, reshaped
 from netdef.ir import Blob, Dim, Graph, Node, Shape
-
-_CARRIERS = frozenset({"Split", "Reshape", "Flatten", "Slice", "Concat", "Tile", "Crop", "Dropout"})
-"""Layers that hand values on as they are: what reads their tops decides what may stand in their bottoms."""
 
 
 def random_values(graph: Graph, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -63,35 +60,20 @@ def _example(blob: Blob) -> str:
 
 def _values(graph: Graph, blob: Blob, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     sizes = blob.shape.known_sizes()
-    if any(_wants_positive(node, index) for node, index in _readers(graph, blob)):
+    if any(_wants_positive(node, index) for node, index in readers(graph, blob)):
         return 0.1 + torch.rand(sizes, generator=generator, dtype=dtype)
-    limit = min((limit for limit in _limits(graph, blob) if limit is not None), default=None)
+    limits = (_limit(node, index) for node, index in readers(graph, blob))
+    limit = min((limit for limit in limits if limit is not None), default=None)
     if limit is None:
         return torch.randn(sizes, generator=generator, dtype=dtype)
     values = torch.randint(max(limit, 1), sizes, generator=generator).to(dtype)
-    if any(_is_mark(node, index) for node, index in _readers(graph, blob)):
+    if any(_is_mark(node, index) for node, index in readers(graph, blob)):
         values[0] = 0  # every sequence begins in the first step
     return values
 
 
-def _readers(graph: Graph, blob: Blob) -> Iterator[tuple[Node, int]]:
-    """Who makes use of a blob's values, and as which of its bottoms."""
-    for node in graph.nodes:
-        for index, bottom in enumerate(node.bottoms):
-            if bottom.id == blob.id and node.type in _CARRIERS:
-                for top in node.tops:
-                    yield from _readers(graph, top)
-            elif bottom.id == blob.id:
-                yield node, index
-
-
-def _limits(graph: Graph, blob: Blob) -> Iterator[Dim]:
-    """How many whole values each reader of the blob allows; None where any number will do."""
-    for node, index in _readers(graph, blob):
-        yield _limit(node, index)
-
-
 def _limit(node: Node, index: int) -> Dim:
+    """How many whole values a reader allows; None where any number will do."""
     layer: Any = node.layer  # each type has its own fields
     shape = node.bottoms[0].shape
     if node.type in ("SoftmaxWithLoss", "InfogainLoss", "Accuracy") and index == 1:
