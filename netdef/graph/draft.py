@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from netdef.diagnostics import Diagnostic
@@ -81,7 +81,3 @@ class Draft:
     dropped: tuple[Written, ...] = ()
     nodes: tuple[Node, ...] = ()
     found: list[Diagnostic] = field(default_factory=list)
-
-    def having(self, **changes: Any) -> Draft:
-        """The draft with some fields replaced."""
-        return replace(self, **changes)

@@ -13,7 +13,9 @@ from netdef.ir import Node
 def weigh(draft: Draft) -> Draft:
     """Give every top its loss weight: as written, else 1 for the first top of a loss layer and 0 for others."""
     pairs = zip(draft.written, draft.nodes, strict=True)
-    return draft.having(nodes=tuple(replace(node, loss_weights=_weights(draft, layer, node)) for layer, node in pairs))
+    return replace(
+        draft, nodes=tuple(replace(node, loss_weights=_weights(draft, layer, node)) for layer, node in pairs)
+    )
 
 
 def _weights(draft: Draft, layer: Written, node: Node) -> tuple[float, ...]:
@@ -42,7 +44,7 @@ def propagate(draft: Draft) -> Draft:
         nodes.append(replace(node, propagate=ways))
         if any(ways) or any(param.lr_mult for param in node.params):
             flowing.update(blob.id for blob in node.tops)
-    return draft.having(nodes=tuple(nodes))
+    return replace(draft, nodes=tuple(nodes))
 
 
 def _ways(draft: Draft, layer: Written, node: Node, flowing: set[str]) -> tuple[bool, ...]:
