@@ -1,4 +1,4 @@
-"""From a proven model of a net to one that takes a camera's images and names classes, and is proven again."""
+"""How is a proven model extended to take a camera's images and name classes, and proven once more?"""
 
 from __future__ import annotations
 

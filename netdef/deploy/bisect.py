@@ -1,4 +1,4 @@
-"""Which is the first layer where two back ends part: torch, ONNX Runtime, onnx's evaluator, OpenCV 4?"""
+"""At which layer do two back ends first disagree: torch, ONNX Runtime, onnx's evaluator, OpenCV 4?"""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Bisection:
         base: the back end that the others are compared with.
         errors: for each other back end the error of every blob that it names too, in the order of the graph.
         among: at the first blob where two part, how far any two are apart, as ``(one, other, relative error)``.
-        warnings: what is dubious about the weights, and the back ends that are not there.
+        warnings: about the weights, and about back ends that are missing.
     """
 
     graph: Graph
@@ -101,7 +101,7 @@ def bisect(
         backends: keys of `TITLES`; the others are compared with the first.
         batch: rows of the input; 1, or the net's own where a layer insists on it, if None.
         seed: of the random input and of the fillers.
-        step: is told what is going on.
+        step: called with a few words on each stage of the work.
 
     Raises:
         NetdefError: the net or its weights are wrong, or fewer than two back ends can run it (ND0920).

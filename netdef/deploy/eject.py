@@ -1,4 +1,4 @@
-"""From a graph and weight files to a PyTorch file that stands alone, with its weights beside it."""
+"""How do a net and its weights become a PyTorch file that stands alone?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ejected:
         source: the Python file.
         weights: the file with its weights; None where none were given.
         removed: the layers that the deploy form has no use for.
-        warnings: what is dubious about the weights.
+        warnings: about the weights.
     """
 
     source: Path

@@ -1,4 +1,4 @@
-"""From a deployable graph and its torch module to an ONNX file that is proven equal."""
+"""How do a net and its weights become an ONNX file that is proven equal?"""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def export(
         reference: whether onnx's reference evaluator proves it too; None where that takes some seconds at most.
         around: what to put around the net: preparation of images, choice of the best classes, labels.
         seed: of the random input, and of the fillers.
-        step: is told what is going on.
+        step: called with a few words on each stage of the work.
 
     Raises:
         NetdefError: the net, its weights or the options are wrong (ND0901-ND0906, ND0913, ND0919, ND0921, ND0922,

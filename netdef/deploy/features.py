@@ -1,4 +1,4 @@
-"""How do the blobs of many images get into a file: .npz, HDF5, or Caffe's LMDB of Datums?"""
+"""How are the blobs of many images written to a file: .npz, HDF5, or Caffe's LMDB of Datums?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a net and its weights to smaller ones that are proven to compute the same."""
+"""How do a net and its weights become smaller files that are proven to compute the same?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FoldReport:
         layers: how many layers there were in the deploy form, and how many are left.
         removed: the layers that are gone.
         worst: the blob with the largest difference to the net before.
-        warnings: what is dubious about the weights.
+        warnings: about the weights.
     """
 
     layers: tuple[int, int]

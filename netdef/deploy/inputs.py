@@ -1,4 +1,4 @@
-"""Which values can stand for a net's real inputs in a trial run?"""
+"""Which values can stand in for a net's real inputs in a trial run?"""
 
 from __future__ import annotations
 

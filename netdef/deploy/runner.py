@@ -1,4 +1,4 @@
-"""What runs a net on images: ONNX Runtime or torch, behind one face."""
+"""What runs a net on images: ONNX Runtime or torch, behind one interface."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Runner:
         outputs: the names of what it gives.
         engine: what computes, for people.
         forward: from (N, C, H, W) to the outputs by name.
-        warnings: what is dubious about the weights.
+        warnings: about the weights.
         takes_bytes: whether the net takes pixels as they are, from 0 to 255 and no fractions.
     """
 

@@ -1,4 +1,4 @@
-"""What does a user hear when a file that was asked for cannot be written?"""
+"""What is reported when an output file cannot be written?"""
 
 from __future__ import annotations
 

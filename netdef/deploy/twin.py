@@ -1,4 +1,4 @@
-"""How does a graph come to life in torch, with the weights of files or with values that are at hand?"""
+"""How does a graph run in torch, with weights from files or with values that are at hand?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 def torch_twin(
     graph: Graph, weights: Sequence[PathLike], seed: int, *, strict: bool = False
 ) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
-    """The graph's torch module that gives every blob, in float32 on the CPU, and what is dubious about its weights.
+    """The graph's torch module that gives every blob, in float32 on the CPU, and warnings about its weights.
 
     Raises:
         NetdefError: no layer is there (ND0906), or the weights do not fit (ND06xx).

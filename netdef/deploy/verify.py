@@ -75,7 +75,7 @@ def prove(
         any_size: whether the size of the images is free; a second one is tried then.
         seed: of the random input.
         reference: whether to ask onnx's evaluator too; None asks where that takes some seconds at most.
-        step: is told what is going on.
+        step: called with a few words on each stage of the work.
 
     Raises:
         RunError: the model is malformed (ND0907), does not run (ND0909), or parts from torch (ND0908); or torch cannot
@@ -108,7 +108,7 @@ Start = Callable[[onnx.ModelProto, Sequence[str]], Iterator[runtime.Run]]
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """The three of `prove`, and who is told what is going on."""
+    """What `prove` compares, and whom it tells of its progress."""
 
     graph: Graph
     module: torch.nn.Module

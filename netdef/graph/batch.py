@@ -18,12 +18,12 @@ _TIME_MAJOR = {"LSTM": 1, "RNN": 1, "LSTMUnit": 0}
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Caffe's batch size, None where only a run tells it, and where it stands.
+    """Caffe's batch size, None where only a run tells it, and the axes that it is the size of.
 
     Attributes:
         size: the number of rows.
-        axes: the axis it stands on in each input that has it, by blob id.
-        begins: what the shape of a blob begins with whose second axis it is.
+        axes: the axis of the batch in each input that has one, by blob id.
+        begins: the first two sizes of blobs whose second axis is the batch.
     """
 
     size: int | None
@@ -47,9 +47,9 @@ class Batch:
 def batch_of(graph: Graph) -> Batch:
     """Find the batch axis of each input.
 
-    It is axis 0 of the first input, and of every other one with as many rows: a second input may be something else,
-    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch), but
-    for the static input, which has no time.
+    It is axis 0 of the first input, and of every other input with as many rows (an input with another number of rows is
+    something else: factors for each channel, or a list of boxes). In a recurrent net it is axis 1 of every input whose
+    shape begins with (time, batch), except for the static input, which has no time axis.
     """
     return batch_among(graph.inputs, graph.nodes)
 

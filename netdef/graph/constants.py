@@ -1,4 +1,4 @@
-"""Which blobs of a net are the same whatever comes in, and what is the net like with these blobs stored?"""
+"""Which blobs do not depend on a net's input, and how are they computed once and stored?"""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ has its own fields."""
 def store_constants(
     graph: Graph, arrays: Arrays, wanted: Set[str], evaluate: Evaluate
 ) -> tuple[Graph, dict[str, Array]]:
-    """The graph of phase TEST with every blob that no input decides computed once, and its parameters.
+    """The graph of phase TEST with every blob that depends on no input computed once, and its parameters.
 
-    What others read of these blobs, or is `wanted`, comes from a Parameter layer; a Scale or Bias whose second bottom
-    is such a blob takes it in as its own parameter.
+    Each of these blobs that another layer reads, or that is `wanted`, then comes from a Parameter layer; a Scale or
+    Bias that reads one as its second bottom takes it over as its own parameter.
     """
     part = _part(graph, wanted)
     kept = dict(arrays)
@@ -74,7 +74,7 @@ def _is_constant(node: Node, constant: Set[str]) -> bool:
 
 
 def _with_stored(graph: Graph, part: Graph, stored: Mapping[str, Node], wanted: Set[str]) -> Graph:
-    """The nodes `stored` in the place of those that made their tops; what nobody reads any more goes."""
+    """The graph with the nodes `stored` instead of those that computed their tops, and without what is unused then."""
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.id not in part.layers or isinstance(node.layer, Parameter):

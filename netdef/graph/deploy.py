@@ -1,4 +1,4 @@
-"""What is left of a net when it goes to work: losses become predictions; labels, metrics and what nobody needs go."""
+"""What remains of a net that is deployed? Losses become predictions; labels, metrics and all that is unused go."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ _USUAL_TOP = {"Softmax": "prob", "Sigmoid": "prob"}
 
 
 def deploy(graph: Graph) -> Graph:
-    """The net as a person would have written its deploy prototxt, from the one that trains and tests it.
+    """The net as a person would write its deploy prototxt, made from the net that trains and tests.
 
-    Losses become their predictions (SoftmaxWithLoss a Softmax, SigmoidCrossEntropyLoss a Sigmoid, others the blob they
-    judge), those that only training has too; of several losses of one type on one label only the heaviest count, the
-    others being aids of training. Of a siamese pair one tower stays.
-    Accuracy and Silence go, then every layer and input that no output needs. Data layers become Inputs of the same
-    shape; what a DummyData with constant fillers holds beside them is part of the net, and stays. A net without losses
-    keeps its outputs; one whose only ends are metrics gives what they judge.
+    Losses become their predictions: SoftmaxWithLoss a Softmax, SigmoidCrossEntropyLoss a Sigmoid, any other loss the
+    blob that it judges. Losses that only the training phase has count too. Of several losses of one type on one label
+    only those with the largest weight count, since the others merely aid training. Of a siamese pair one tower stays.
+
+    Accuracy and Silence go, and then every layer and input that no output needs. Data layers become Inputs of the same
+    shape; a DummyData with constant fillers beside them is part of the net and stays. A net without losses keeps its
+    outputs, and one that ends only in metrics outputs what they judge.
     """
     graph = _without_twins(graph)
     kept = tuple(node for node in graph.nodes if not node.layer.is_loss and node.type not in SINKS)

@@ -1,4 +1,4 @@
-"""Which blobs of a deployed net are constants from the start, and which of them are as long as the batch?"""
+"""Which blobs of a deployed net are constants, and which of these are as long as the batch?"""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def constant(node: Node, blob: Blob) -> Filled | None:
 
 
 def following(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The nodes, with constants that grow with the batch where the net takes another batch in that way alone.
+    """The nodes, with constants made to grow with the batch if only that lets the net take batches of other sizes.
 
-    They come behind the input that tells the batch. In Caffe such a blob keeps its size, and the net its batch.
+    Such a constant is moved behind the input that it gets the batch size from. In Caffe it keeps its size, so that the
+    net is bound to one batch size.
     """
     inputs = [node for node in nodes if node.layer.is_source]
     if not any(isinstance(node.layer, Filled) for node in nodes) or not inputs:
@@ -39,9 +40,9 @@ def following(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def without_effect(graph: Graph, wanted: Set[str]) -> Graph:
-    """The graph without what only Powers that give one number read: of that the size alone counts, but for the batch.
+    """The graph without layers that are read only by Powers which give one number, whatever they read.
 
-    Sizes other than the batch's are taken for fixed.
+    Such a Power becomes a constant, and needs only the batch size of its bottom: the other sizes are taken as fixed.
     """
     batch, nodes = batch_of(graph), list(graph.nodes)
     leader = next((node for node in nodes if node.tops and node.tops[0].id in batch.axes), None)
@@ -60,7 +61,7 @@ def _number(node: Node) -> float | None:
 
 
 def _filled(node: Node, leader: Node, batch: Batch, found: Sequence[Shape]) -> Node:
-    """The node as a constant that follows the batch; as it is where more than one size, or none, does that plainly."""
+    """The node as a constant that follows the batch; unchanged unless exactly one of its sizes is that of the batch."""
     shape, value = node.tops[0].shape, _number(node)
     pairs = [*zip(*(sizes.dims or () for sizes in found), strict=False)] if len(found) == len(PROBES) else []
     moving = [axis for axis, pair in enumerate(pairs) if pair[0] != pair[1]]

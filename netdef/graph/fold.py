@@ -1,4 +1,4 @@
-"""Fold BatchNorm, Scale and Bias into the layers around them: the same function in fewer layers."""
+"""How are BatchNorm, Scale and Bias merged into the layers around them: the same function in fewer layers?"""
 
 from __future__ import annotations
 

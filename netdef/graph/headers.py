@@ -1,4 +1,4 @@
-"""Pass: the net's own `input` fields become Input layers, so that later passes know one way in alone."""
+"""Pass: the net's own `input` fields become Input layers, so that later passes meet only one kind of input."""
 
 from __future__ import annotations
 

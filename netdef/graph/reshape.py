@@ -1,4 +1,4 @@
-"""Which shapes do a net's blobs have when its inputs have others, and its parameters stay as they are?"""
+"""Which shapes do a net's blobs take when its inputs change their shapes and its parameters keep theirs?"""
 
 from __future__ import annotations
 

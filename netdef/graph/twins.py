@@ -1,4 +1,4 @@
-"""Are two features of a net one function of two inputs, as in a siamese net? Then one of them is the whole net."""
+"""Does a net apply the same layers to two inputs, as a siamese net does? Then one of its towers is all of it."""
 
 from __future__ import annotations
 

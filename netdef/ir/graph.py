@@ -40,7 +40,7 @@ class Rule(Protocol):
 
     @property
     def keeps(self) -> Keeps:
-        """What the way back needs of the way forward."""
+        """What the backward pass needs of the forward pass."""
 
     def describe(self) -> str:
         """The fields that decide the shape, in a few words."""

@@ -54,7 +54,7 @@ def steps(graph: Graph, module: fx.GraphModule) -> list[Step]:
 
 
 def end_gradients(graph: Graph, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Where the way back begins: each loss with its weight; in a net without a loss, each output with 1."""
+    """Where the backward pass begins: each loss with its weight; in a net without a loss, each output with 1."""
     ends = list(graph.losses()) or [(blob, 1.0) for blob in graph.outputs]
     return {blob.id: torch.full_like(values[blob.id], weight) for blob, weight in ends}
 

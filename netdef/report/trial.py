@@ -1,4 +1,4 @@
-"""Which values can stand for a net's data where its databases are not there?"""
+"""Which values can stand in for a net's data where its databases are not there?"""
 
 from __future__ import annotations
 

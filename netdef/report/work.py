@@ -12,12 +12,12 @@ from netdef.ir.cost import FLOAT_BYTES, total
 
 
 def forward_work(node: Node) -> tuple[Dim, Dim]:
-    """FLOPs and bytes of the way there."""
+    """FLOPs and bytes of the forward pass."""
     return _doubled(node.cost.multiply_adds), _moved(_counts(node))
 
 
 def backward_work(node: Node) -> tuple[Dim, Dim]:
-    """FLOPs and bytes of the way back: once for the gradient of the bottoms, once for that of the parameters.
+    """FLOPs and bytes of the backward pass: once for the gradient of the bottoms, once for that of the parameters.
 
     The first needs the parameters, the second the bottoms, both the gradient of the tops.
     """

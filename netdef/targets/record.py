@@ -1,4 +1,4 @@
-"""The torch recording of a whole graph, which the FX module and the ejected source are both made from."""
+"""The torch recording of a whole graph, from which both the FX module and the ejected source are made."""
 
 from __future__ import annotations
 

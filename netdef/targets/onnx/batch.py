@@ -1,4 +1,4 @@
-"""Which sizes of a graph change with the batch and with the size of the images, and what are the others?"""
+"""Which sizes of a graph vary with the batch and the size of the images, and what are the fixed ones?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a graph to one readable PyTorch file that needs torch alone."""
+"""How does a graph become one readable PyTorch file that needs nothing but torch?"""
 
 from __future__ import annotations
 

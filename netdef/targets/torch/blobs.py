@@ -1,4 +1,4 @@
-"""A module's parameters as Caffe's blobs: layer by layer, for weight files to be matched with and written from."""
+"""How are a module's parameters Caffe's blobs, layer by layer, to be read from and written to weight files?"""
 
 from __future__ import annotations
 
