@@ -312,14 +312,14 @@ def _batched(g: TorchRecorder, step: Step, x: Value, axis: int) -> Value:
     if axis == 1:
         return step(x)
     if axis == 0:
-        return cast(Value, g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0))
+        return g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0)
     leading = tuple(_open(Shape((None, *x.shape.sizes[1:axis]))))  # the first is the batch, which a run may change
-    return cast(Value, g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading))
+    return g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading)
 
 
 def _extended(g: TorchRecorder, x: Value, beyond: tuple[int, ...]) -> Value:
     """The value with zeros behind each spatial axis."""
-    return cast(Value, g.F.pad(x, tuple(n for size in reversed(beyond) for n in (0, size)))) if any(beyond) else x
+    return g.F.pad(x, tuple(n for size in reversed(beyond) for n in (0, size))) if any(beyond) else x
 
 
 def _pads(window: Window, beyond: tuple[int, ...]) -> list[int]:

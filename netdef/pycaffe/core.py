@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -187,7 +187,7 @@ class Core:
 
     def _make_steps(self, force_backward: bool, blobs: dict[str, Blob]) -> list[Step]:
         need = needs(self.graph, force_backward)
-        names = cast(dict[str, str], self.module.meta["modules"])
+        names: dict[str, str] = self.module.meta["modules"]
         children = dict(self.module.named_children())
 
         def step(node: Node) -> Step:

@@ -133,7 +133,7 @@ class _Recorder:
         value = self.values[blob.id]
         if node.propagate[index] or blob.id not in self._learning:
             return value
-        return Value(cast(Value, g.torch.detach(value)).name, blob.shape)
+        return Value(g.torch.detach(value).name, blob.shape)
 
     def total(self, graph: Graph) -> Value | None:
         """Record the sum of the weighted losses, each summed over its elements as Caffe does."""
