@@ -14,6 +14,7 @@ from torch import fx
 
 from netdef.data.probe import prober
 from netdef.diagnostics import Diagnostic, NetdefError, Severity
+from netdef.files import PathLike
 from netdef.graph import Options, load
 from netdef.ir import Graph, Phase, Shape
 from netdef.layers.python import allowing
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from netdef.deploy import ExportReport
 
 __all__ = ["NetdefError", "allow_python", "build", "eject", "export_onnx", "load_net", "read_weights"]
-
-PathLike = str | os.PathLike[str]
 
 
 @contextmanager

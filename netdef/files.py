@@ -9,8 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+PathLike = str | os.PathLike[str]
 
-def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
+
+def write_atomic(path: PathLike, data: bytes | str) -> None:
     """Put `data` (text as UTF-8, its line breaks as they are) at `path`.
 
     At every moment either the old file or the whole new one is there. Raises OSError as the system gives it;
@@ -21,7 +23,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """A stream that takes the place of the file at `path` when the block ends well.
 
     The bytes go to a temporary file in the same folder, are forced to the disk, then renamed. An existing

@@ -127,11 +127,6 @@ def _is_binary(path: Path) -> bool:
         return b"\0" in stream.read(1 << 12)
 
 
-def types_of(path: Path) -> set[str]:
-    """The layer types that a net file names, whatever else is wrong with it."""
-    return {layer.type for layer in read_message(path, pb.NetParameter).message.layer}
-
-
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 @click.option("--list", "listed", is_flag=True, help="Say of every file that is stopped where and why.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from netdef.diagnostics import Diagnostic, Source
 from netdef.ir import SCALAR, UNKNOWN, Shape
-from netdef.layers import Block, Layer, registry
+from netdef.layers import Block, Layer, Mismatch, registry
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.read import read_message
 
@@ -36,3 +38,17 @@ def shape(text: str) -> Shape:
 def shapes(text: str) -> tuple[Shape, ...]:
     """Several of them, between blanks."""
     return tuple(map(shape, text.split()))
+
+
+def assert_refused(text: str, code: str, spot: str, message: str) -> None:
+    """Decoding finds one fault: this code, at this spot of the text, in these words."""
+    _, (found,) = decode(text)
+    assert found.span is not None
+    assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+
+
+def assert_mismatch(text: str, bottoms: str, code: str, message: str) -> None:
+    """The shape rule refuses these bottoms: with this code, in these words."""
+    with pytest.raises(Mismatch) as caught:
+        made(text).infer(shapes(bottoms))
+    assert (caught.value.code, message in str(caught.value)) == (code, True), str(caught.value)

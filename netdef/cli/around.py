@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from netdef.cli.pictures import SizeType, read_mean
+from netdef.cli.pictures import SizeType, adapted
 from netdef.data.faults import reported
 from netdef.ir import Graph
 
@@ -92,10 +92,4 @@ def _recipe(asked: AskedAround, graph: Graph, base_dir: Path) -> Recipe:
 
     with reported():
         recipe = recipe_of(graph, base_dir)
-    if asked.mean is not None:
-        recipe = replace(recipe, mean=read_mean(asked.mean))
-    if asked.scale is not None:
-        recipe = replace(recipe, scale=asked.scale)
-    if asked.channel_order is not None:
-        recipe = replace(recipe, order=asked.channel_order)
-    return replace(recipe, resize=asked.resize) if asked.resize is not None else recipe
+    return adapted(recipe, asked.mean, asked.scale, asked.channel_order, asked.resize)

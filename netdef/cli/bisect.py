@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netdef.cli.export import progress, split
-from netdef.cli.options import net_options, shape_option, state_options, strict_option
+from netdef.cli.options import net_options, probing, strict_option, weights_option
 from netdef.cli.report import show
+from netdef.cli.status import status
 from netdef.cli.tables import print_table, table
-from netdef.data.probe import prober
 from netdef.diagnostics import NetdefError
+from netdef.graph import Options
 from netdef.graph.load import load_written
-from netdef.ir import Shape
 
 if TYPE_CHECKING:
     from netdef.deploy.bisect import Bisection
@@ -24,7 +23,7 @@ _BACKENDS = ("torch", "onnx", "opencv", "reference")
 
 @click.command()
 @click.argument("net")
-@click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@weights_option()
 @strict_option
 @click.option(
     "--backend",
@@ -34,20 +33,16 @@ _BACKENDS = ("torch", "onnx", "opencv", "reference")
     help="Two or more; the first is what the others are compared with. Without: torch, onnx, opencv.",
 )
 @click.option("--batch", type=click.IntRange(1, 2**16), help="Rows of the input; 1 by default.")
-@state_options
-@shape_option
+@net_options("TEST")
 @click.option("--seed", default=0, help="Seed of the random input.", show_default=True)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Output.")
 def command(
     net: str,
-    weights: tuple[str, ...],
+    weights: list[str],
     strict: bool,
     backends: tuple[str, ...],
     batch: int | None,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
     seed: int,
     format_: str,
 ) -> None:
@@ -59,12 +54,10 @@ def command(
         raise click.UsageError("one back end has nothing to be compared with; name two or more --backend")
     from netdef.deploy.bisect import DEFAULT_BACKENDS, bisect
 
-    graph, messages = load_written(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
+    graph, messages = load_written(net, probing(options, net))
     chosen = backends or DEFAULT_BACKENDS
-    with progress() as step:
-        found = bisect(
-            graph, messages, split(weights), strict=strict, backends=chosen, batch=batch, seed=seed, step=step
-        )
+    with status() as step:
+        found = bisect(graph, messages, weights, strict=strict, backends=chosen, batch=batch, seed=seed, step=step)
     show(found.warnings)
     if format_ == "json":
         click.echo(json.dumps({"net": net, **found.as_json()}, indent=1))

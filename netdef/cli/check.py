@@ -6,30 +6,27 @@ from pathlib import Path
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import net_options
 from netdef.cli.report import FORMATS, show
 from netdef.diagnostics import Diagnostic, NetdefError, has_errors
 from netdef.diagnostics.fixes import apply_fixes
+from netdef.diagnostics.words import counted
 from netdef.files import write_atomic
 from netdef.graph import Options
-from netdef.ir import Shape, dump
+from netdef.ir import dump
 from netdef.report.check import Findings, check_file
 from netdef.schema.read import read_source
 
 
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=click.Path(readable=False))
-@state_options
-@shape_option
+@net_options()
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--fix", is_flag=True, help="Mend what can be mended for certain, and write the files.")
 @click.option("--dump", "dumped", is_flag=True, help="Print the graph of each net that is right.")
 def command(
     files: tuple[str, ...],
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
     form: str,
     fix: bool,
     dumped: bool,
@@ -38,7 +35,6 @@ def command(
 
     A net is checked for each phase that it is written for. Exit code 1 when there is an error.
     """
-    options = net_options(phase, level, stages, shapes)
     found = [_check(file, options, fix) for file in files]
     diagnostics = [diagnostic for findings in found for diagnostic in findings.diagnostics]
     show(diagnostics, form)
@@ -79,6 +75,5 @@ def _mend(diagnostics: tuple[Diagnostic, ...]) -> bool:
 def _conclude(num_files: int, diagnostics: list[Diagnostic]) -> None:
     errors = sum(d.severity.value == "error" for d in diagnostics)
     warnings = sum(d.severity.value == "warning" for d in diagnostics)
-    files = f"{num_files} file{'s' if num_files != 1 else ''}"
-    tally = [f"{n} {word}{'s' if n != 1 else ''}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
-    click.echo(f"{files}: {', '.join(tally) or 'all good'}", err=True)
+    tally = [counted(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
+    click.echo(f"{counted(num_files, 'file')}: {', '.join(tally) or 'all good'}", err=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from netdef.cli.status import ticking
 from netdef.data.database import Backend, Database, open_database
 from netdef.data.faults import BadData, reported
 from netdef.data.image_list import Folder
@@ -141,22 +141,13 @@ def _print(database: str, found: Survey) -> None:
     Console().print(table)
 
 
-@contextmanager
-def _ticking(what: str, total: int) -> Iterator[Tick]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)
-
-
 def _watched(work: Callable[[Database, Tick], _T], what: str, database: Database) -> _T:
-    with _ticking(what, database.entries) as tick:
+    with ticking(what, database.entries) as tick:
         return work(database, tick)
 
 
 def _tracked(items: Iterable[_T], total: int, what: str) -> Iterator[_T]:
-    with _ticking(what, total) as tick:
+    with ticking(what, total) as tick:
         for item in items:
             yield item
             tick(1)

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import net_options, probing
 from netdef.cli.writing import Writing
-from netdef.data.probe import prober
 from netdef.files import write_atomic
+from netdef.graph import Options
 from netdef.graph.deploy import demand_work, deploy, removed
 from netdef.graph.load import load_written
 from netdef.graph.prototxt import prototxt
 from netdef.graph.sizes import demand_sizes
-from netdef.ir import Shape
 
 
 @click.command("deploy-net", cls=Writing)
 @click.argument("net")
 @click.option("--output", "-o", help="Where to write; standard output by default.")
-@state_options
-@shape_option
+@net_options("TEST")
 def command(
     net: str,
     output: str | None,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
 ) -> None:
     """Print the deploy prototxt of NET, which trains and tests.
 
     Data layers become inputs, losses their predictions; labels, metrics and what only training needs go, and are
     listed on standard error.
     """
-    graph, messages = load_written(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
+    graph, messages = load_written(net, probing(options, net))
     deployed = demand_sizes(demand_work(deploy(graph)))
     text = prototxt(deployed, messages)
     gone = removed(graph, deployed)

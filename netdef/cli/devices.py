@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from netdef.cli.summary import size
+from netdef.diagnostics.words import counted
 from netdef.report.devices import Devices, Gpu, Processor, find_devices
 
 
@@ -34,7 +35,7 @@ def _lines(devices: Devices) -> Iterator[str]:
 
 def _processor(cpu: Processor) -> Iterator[str]:
     yield f"CPU    {cpu.name}"
-    yield f"       {_count(cpu.cores, 'core')}, {_count(cpu.threads, 'thread')} for torch"
+    yield f"       {counted(cpu.cores, 'core')}, {counted(cpu.threads, 'thread')} for torch"
     if cpu.memory_bytes is not None:
         yield f"       {_memory(cpu.memory_bytes, cpu.free_bytes)}"
     yield f"       {_precisions(BF16=cpu.bf16)}"
@@ -54,7 +55,3 @@ def _memory(whole: int, free: int | None) -> str:
 def _precisions(*, TF32: bool = False, BF16: bool = False, FP16: bool = False) -> str:  # noqa: N803  the schema's words
     fast = [name for name, there in (("TF32", TF32), ("BF16", BF16), ("FP16", FP16)) if there]
     return f"precision: {', '.join(['FP32', *fast])}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options
-from netdef.data.probe import prober
+from netdef.cli.options import net_options, probing
 from netdef.diagnostics import NetdefError, error
 from netdef.files import write_atomic
-from netdef.graph import load
-from netdef.ir import Graph, Shape
+from netdef.graph import Options, load
+from netdef.ir import Graph
 
 _FORMS = (".svg", ".png", ".html")
 
@@ -26,22 +25,18 @@ def _check_form(ctx: click.Context, param: click.Parameter, path: str) -> str:
 @click.argument("net", type=click.Path(readable=False))
 @click.option("--output", "-o", required=True, callback=_check_form, help="The picture: .svg, .png or .html.")
 @click.option("--scale", default=2.0, type=click.FloatRange(0.1, 10), show_default=True, help="Of a .png, in pixels.")
-@state_options
-@shape_option
+@net_options()
 def command(
     net: str,
     output: str,
     scale: float,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
 ) -> None:
     """Draw NET: layers with their fields and sizes, modules framed, kinds in colours.
 
     The .html can be searched and zoomed, and shows all that is known of a layer; it needs no network.
     """
-    graph = load(net, net_options(phase, level, stages, shapes, prober(net)))
+    graph = load(net, probing(options, net))
     if not graph.nodes:
         raise NetdefError([error("ND0951", f"{net}: no layer takes part in phase {graph.phase}: nothing to draw")])
     write_atomic(output, picture(graph, Path(output).suffix.lower(), scale))

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import click
 
-from netdef.cli.export import load_graph, split
-from netdef.cli.options import shape_option, state_options, strict_option
+from netdef.cli.options import net_options, probing, strict_option, weights_option
 from netdef.cli.report import show
 from netdef.cli.writing import Writing
-from netdef.ir import Shape
+from netdef.graph import Options, load
 
 
 @click.command("eject", cls=Writing, beside=(".safetensors",))
 @click.argument("net")
-@click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@weights_option()
 @strict_option
 @click.option("--output", "-o", required=True, help="The Python file to write.")
 @click.option("--fold", is_flag=True, help="BatchNorm and Scale into the layers around them; takes --weights.")
-@state_options
-@shape_option
+@net_options("TEST")
 def command(
     net: str,
-    weights: tuple[str, ...],
+    weights: list[str],
     strict: bool,
     output: str,
     fold: bool,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
 ) -> None:
     """Write NET as a PyTorch module in a file that imports nothing but torch.
 
@@ -42,8 +37,8 @@ def command(
         raise click.UsageError("--fold puts layers into weights: it takes --weights")
     from netdef.deploy.eject import eject
 
-    graph = load_graph(net, phase, level, stages, shapes)
-    ejected = eject(graph, output, split(weights), fold=fold, strict=strict)
+    graph = load(net, probing(options, net))
+    ejected = eject(graph, output, weights, fold=fold, strict=strict)
     show(ejected.warnings)
     if ejected.removed:
         click.echo(f"left out: {', '.join(ejected.removed)}")

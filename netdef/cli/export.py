@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from netdef.cli.around import AskedAround, around_of, around_options
-from netdef.cli.options import net_options, reference_option, shape_option, state_options, strict_option
+from netdef.cli.options import net_options, probing, reference_option, strict_option, weights_option
 from netdef.cli.report import show
+from netdef.cli.status import status
 from netdef.cli.writing import Writing
-from netdef.data.probe import prober
-from netdef.graph import load
-from netdef.ir import Graph, Shape
+from netdef.graph import Options, load
 
 if TYPE_CHECKING:
     from netdef.deploy import ExportReport, Proof
-    from netdef.deploy.verify import Step
 
 _TOP = 10
 """How many blobs the table of errors shows, and a list of layers."""
@@ -49,7 +45,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 
 @click.command(cls=Writing)
 @click.argument("net")
-@click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins.")
+@weights_option()
 @strict_option
 @click.option("--output", "-o", required=True, help="The ONNX file to write.")
 @click.option("--opset", type=int, help="Version of ONNX's operator set; the newest that is right.")
@@ -60,8 +56,7 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
     default="fixed",
     help="`dynamic` leaves height and width of the images free.",
 )
-@state_options
-@shape_option
+@net_options("TEST")
 @around_options
 @click.option("--fold/--no-fold", default=True, help="BatchNorm and Scale into the layers around them; on by default.")
 @click.option("--verify/--no-verify", default=True, help="Compare every blob with torch's; on by default.")
@@ -70,16 +65,13 @@ class BatchType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Output.")
 def command(
     net: str,
-    weights: tuple[str, ...],
+    weights: list[str],
     strict: bool,
     output: str,
     opset: int | None,
     batch: int | None,
     spatial: str,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
     asked: AskedAround,
     fold: bool,
     verify: bool,
@@ -95,12 +87,12 @@ def command(
     start = time.perf_counter()
     from netdef.deploy import export
 
-    graph = load_graph(net, phase, level, stages, shapes)
-    with progress() as step:
+    graph = load(net, probing(options, net))
+    with status() as step:
         report = export(
             graph,
             output,
-            weights=split(weights),
+            weights=weights,
             strict=strict,
             opset=opset,
             batch=batch,
@@ -118,29 +110,6 @@ def command(
         click.echo(json.dumps({**report.as_json(), "elapsed_s": round(elapsed_s, 3)}, indent=1))
     else:
         _print(report, elapsed_s)
-
-
-def load_graph(
-    net: str, phase: str | None, level: int, stages: tuple[str, ...], shapes: tuple[tuple[str, Shape], ...]
-) -> Graph:
-    """The net in the phase asked for, TEST unless told otherwise."""
-    return load(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
-
-
-def split(weights: tuple[str, ...]) -> list[str]:
-    """The weight files of all `--weights`, each of which may list several, as Caffe's may."""
-    return [file for written in weights for file in written.split(",") if file]
-
-
-@contextmanager
-def progress() -> Iterator[Step]:
-    """A line on the terminal that tells what is going on, and goes when it is done; silent elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("") as status:
-        yield lambda what: status.update(Text(what))
 
 
 def print_proof(proof: Proof) -> None:

@@ -7,7 +7,8 @@ from time import perf_counter
 
 import click
 
-from netdef.cli.pictures import Asked, find, finish, good_rows, open_runner, picture_options, ticking
+from netdef.cli.pictures import Asked, find, finish, good_rows, open_runner, picture_options
+from netdef.cli.status import ticking
 from netdef.cli.writing import Writing
 from netdef.data.faults import reported
 from netdef.diagnostics import NetdefError, error
@@ -35,7 +36,7 @@ def command(asked: Asked, blobs: tuple[str, ...], output: str) -> None:
     runner, preparation = open_runner(asked, wanted)
     bad: list[Path] = []
     started = perf_counter()
-    with ticking(len(paths)) as tick, reported():
+    with ticking("images", len(paths)) as tick, reported():
         found = good_rows(rows(runner, preparation, paths, batch=asked.batch), tick, bad)
         count, files = write_features(Path(output), found, wanted)
     for file in files:

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import click
 
-from netdef.cli.export import listed, progress, split
-from netdef.cli.options import net_options, shape_option, state_options, strict_option
+from netdef.cli.export import listed
+from netdef.cli.options import net_options, probing, strict_option, weights_option
 from netdef.cli.report import show
+from netdef.cli.status import status
 from netdef.cli.writing import Writing
-from netdef.data.probe import prober
+from netdef.graph import Options
 from netdef.graph.load import load_written
-from netdef.ir import Shape
 
 
 @click.command("fold", cls=Writing)
 @click.argument("net")
-@click.option("--weights", "-w", multiple=True, required=True, help="Weight files: `a,b`, or repeated.")
+@weights_option("Weight files: `a,b`, or repeated.", required=True)
 @strict_option
 @click.option("--output", "-o", nargs=2, required=True, metavar="PROTOTXT WEIGHTS", help="The two files to write.")
-@state_options
-@shape_option
+@net_options("TEST")
 @click.option("--seed", default=0, help="Seed of the random input.", show_default=True)
 def command(
     net: str,
-    weights: tuple[str, ...],
+    weights: list[str],
     strict: bool,
     output: tuple[str, str],
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
     seed: int,
 ) -> None:
     """Write NET, as it is deployed, and its weights in fewer layers that compute the same.
@@ -40,12 +36,12 @@ def command(
     """
     from netdef.deploy.folding import fold_files
 
-    graph, messages = load_written(net, net_options(phase or "TEST", level, stages, shapes, prober(net)))
-    with progress() as step:
+    graph, messages = load_written(net, probing(options, net))
+    with status() as step:
         report = fold_files(
             graph,
             messages,
-            split(weights),
+            weights,
             prototxt_path=output[0],
             weights_path=output[1],
             strict=strict,

@@ -7,11 +7,11 @@ import sys
 
 import click
 
-from netdef.cli.options import Positive, net_options, shape_option, state_options
+from netdef.cli.options import Positive, net_options
 from netdef.cli.report import show
 from netdef.cli.tables import print_table, table
 from netdef.diagnostics import Diagnostic, NetdefError, error
-from netdef.ir import Shape
+from netdef.graph import Options
 from netdef.report.gradcheck import Check, check_gradients
 from netdef.report.subject import read_subject
 
@@ -24,8 +24,7 @@ from netdef.report.subject import read_subject
 )
 @click.option("--tolerance", type=Positive(), default=1e-4, show_default=True, help="Relative.")
 @click.option("--seed", default=0, show_default=True, help="Of the data, the weights and the directions.")
-@state_options
-@shape_option
+@net_options("TRAIN")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
     net: str,
@@ -33,10 +32,7 @@ def command(
     samples: int,
     tolerance: float,
     seed: int,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
     form: str,
 ) -> None:
     """Compare the gradient of every layer of NET with a numeric one, in float64 on random data.
@@ -44,7 +40,7 @@ def command(
     A layer may bend right where it is looked at (a maximum's tie, ReLU at 0): such kinks are told and are no failures.
     Exit code 1 if a gradient parts from the numeric one.
     """
-    subject = read_subject(net, net_options(phase or "TRAIN", level, stages, shapes))
+    subject = read_subject(net, options)
     show(subject.warnings)
     found = []
     for check in check_gradients(subject.graph, batch=batch, samples=samples, tolerance=tolerance, seed=seed):

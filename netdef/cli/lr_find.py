@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from netdef.cli.gpus import gpu_number
-from netdef.cli.options import Positive, strict_option
+from netdef.cli.options import Positive, split, strict_option
 from netdef.cli.report import show
-from netdef.cli.train import split
 from netdef.report.canvas import picture_format
 from netdef.solver.nets import read_config
 from netdef.solver.range_test import RangeTest, range_test

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options, strict_option
+from netdef.cli.options import net_options, probing, strict_option, weights_option
 from netdef.cli.report import show
 from netdef.data.faults import BadData, as_error, reported
-from netdef.data.probe import prober
 from netdef.diagnostics import NetdefError, error
-from netdef.graph import load
+from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from netdef.deploy.runner import Runner
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-Tick = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +35,9 @@ class Asked:
     Attributes:
         net: a prototxt or an ONNX file.
         images: files, folders, ``-``.
-        weights: weight files, already split.
+        weights: weight files.
         strict: whether net and files must have the same layers.
-        phase, level, stages, shapes: which net of the prototxt.
+        options: which net of the prototxt.
         mean, scale, channel_order, resize: what differs from the net's own `transform_param`; None where nothing does.
         batch: images that go through the net together.
         backend: what runs a prototxt.
@@ -48,12 +45,9 @@ class Asked:
 
     net: str
     images: tuple[str, ...]
-    weights: tuple[str, ...]
+    weights: list[str]
     strict: bool
-    phase: str | None
-    level: int
-    stages: tuple[str, ...]
-    shapes: tuple[tuple[str, Shape], ...]
+    options: Options
     mean: str | None
     scale: float | None
     channel_order: Literal["BGR", "RGB"] | None
@@ -87,9 +81,7 @@ def picture_options(function: _F) -> _F:
 
     def command(**options: Any) -> Any:
         """Gather the common options; the rest are the command's own."""
-        weights = tuple(file for written in options.pop("weights") for file in written.split(",") if file)
-        common = {name: options.pop(name) for name in Asked.__slots__ if name != "weights"}
-        return function(Asked(weights=weights, **common), **options)
+        return function(Asked(**{name: options.pop(name) for name in Asked.__slots__}), **options)
 
     command.__doc__ = function.__doc__
     for option in reversed(_OPTIONS):
@@ -100,7 +92,7 @@ def picture_options(function: _F) -> _F:
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("net", type=click.Path(readable=False)),
     click.argument("images", nargs=-1, required=True),
-    click.option("--weights", "-w", multiple=True, help="Weight files: `a,b`, or repeated; a later one wins."),
+    weights_option(),
     strict_option,
     click.option("--mean", metavar="V[,V,V]|FILE", help="Values in the net's order of channels, .binaryproto or .npy."),
     click.option("--scale", type=float, help="Factor after the mean is subtracted."),
@@ -114,8 +106,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--batch", type=click.IntRange(1, 2**16), default=32, show_default=True, help="Images at a time."),
     click.option("--backend", type=click.Choice(["onnx", "torch"]), help="What runs a prototxt; onnx by default."),
-    state_options,
-    shape_option,
+    net_options("TEST"),
 )
 
 
@@ -130,10 +121,11 @@ def open_runner(asked: Asked, blobs: Sequence[str], crops: Literal[1, 10] = 1) -
         recipe = _recipe(asked, told(Path(asked.net)).recipe, crops)
         runner = open_onnx(asked.net, blobs)
     else:
-        graph = _load(asked, asked.shapes)
+        options = probing(asked.options, asked.net)
+        graph = load(asked.net, options)
         with reported():
             recipe = _recipe(asked, recipe_of(graph, Path(asked.net).parent), crops)
-        graph = _load(asked, (*_missing_sizes(graph, recipe), *asked.shapes))
+        graph = load(asked.net, replace(options, shapes={**_missing_sizes(graph, recipe), **options.shapes}))
         runner = open_net(graph, asked.weights, blobs, asked.backend or "onnx", strict=asked.strict)
     show(runner.warnings)
     if runner.takes_bytes and (recipe.mean is not None or recipe.scale != 1.0):
@@ -151,22 +143,19 @@ def _refuse_net_options(asked: Asked) -> None:
         raise click.UsageError("torch cannot run an ONNX file; --backend torch goes with a prototxt")
 
 
-def _load(asked: Asked, shapes: tuple[tuple[str, Shape], ...]) -> Graph:
-    options = net_options(asked.phase or "TEST", asked.level, asked.stages, shapes, prober(asked.net))
-    return load(asked.net, options)
-
-
 def _recipe(asked: Asked, base: Recipe | None, crops: Literal[1, 10]) -> Recipe:
     from netdef.deploy.pictures import Recipe
 
-    recipe = replace(base or Recipe(), crops=crops)
-    if asked.mean is not None:
-        recipe = replace(recipe, mean=read_mean(asked.mean))
-    if asked.scale is not None:
-        recipe = replace(recipe, scale=asked.scale)
-    if asked.channel_order is not None:
-        recipe = replace(recipe, order=asked.channel_order)
-    return replace(recipe, resize=asked.resize) if asked.resize is not None else recipe
+    return adapted(replace(base or Recipe(), crops=crops), asked.mean, asked.scale, asked.channel_order, asked.resize)
+
+
+def adapted(
+    recipe: Recipe, mean: str | None, scale: float | None, order: str | None, resize: tuple[int, int] | None
+) -> Recipe:
+    """The recipe with what the options of that name say otherwise; None where they say nothing."""
+    read = None if mean is None else read_mean(mean)
+    said: dict[str, Any] = {"mean": read, "scale": scale, "order": order, "resize": resize}
+    return replace(recipe, **{name: value for name, value in said.items() if value is not None})
 
 
 def read_mean(text: str) -> Any:
@@ -181,16 +170,16 @@ def read_mean(text: str) -> Any:
             return load_mean(locate(text, None, "mean file"))
 
 
-def _missing_sizes(graph: Graph, recipe: Recipe) -> tuple[tuple[str, Shape], ...]:
+def _missing_sizes(graph: Graph, recipe: Recipe) -> dict[str, Shape]:
     """Sizes of the input that a database would tell, where the recipe tells them too."""
     inputs = deploy(graph).inputs
     if len(inputs) != 1 or inputs[0].shape.known or not inputs[0].shape.ranked or inputs[0].shape.rank != 4:
-        return ()
+        return {}
     (blob,) = inputs
     batch, channels, *size = blob.shape.sizes
     from_mean = recipe.mean.shape[0] if recipe.mean is not None and recipe.mean.shape[0] > 1 else None
     found = [a or b for a, b in zip(size, recipe.resize or (None, None), strict=True)]
-    return ((blob.name, Shape.of(batch or 1, channels or from_mean, *found)),)
+    return {blob.name: Shape.of(batch or 1, channels or from_mean, *found)}
 
 
 def find(images: Iterable[str]) -> list[Path]:
@@ -214,30 +203,17 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def good_rows(rows: Iterable[tuple[Path, Row | BadData]], tick: Tick, bad: list[Path]) -> Iterator[tuple[Path, Row]]:
+def good_rows(
+    rows: Iterable[tuple[Path, Row | BadData]], tick: Callable[[int], None], bad: list[Path]
+) -> Iterator[tuple[Path, Row]]:
     """The images that are some; a diagnostic for each other one, which is noted in `bad`."""
     for path, row in rows:
-        tick()
+        tick(1)
         if isinstance(row, BadData):
             bad.append(path)
             show(as_error(row).diagnostics)
         else:
             yield path, row
-
-
-@contextmanager
-def ticking(total: int) -> Iterator[Tick]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("images", total=total)
-        yield lambda: progress.advance(task)
 
 
 def finish(runner: Runner, started: float, num_images: int, bad: Sequence[Path]) -> None:

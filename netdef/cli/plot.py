@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from netdef.diagnostics.words import counted
 from netdef.report.canvas import picture_format
 from netdef.report.curves import draw_curves
 from netdef.report.history import read_histories
@@ -32,12 +33,8 @@ def command(runs: tuple[str, ...], output: str, smooth: int | None, title: str) 
     histories = read_histories(list(runs))
     draw_curves(histories, output, smooth=smooth, title=title)
     for history in histories:
-        click.echo(f"{history.name}: {_told(len(history.loss), 'display')}, up to iteration {_last(history.loss)}")
+        click.echo(f"{history.name}: {counted(len(history.loss), 'display')}, up to iteration {_last(history.loss)}")
     click.echo(f"drawn: {output}")
-
-
-def _told(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _last(curve: dict[int, float]) -> int:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from netdef.cli.pictures import Asked, find, finish, good_rows, open_runner, picture_options, shown, ticking
+from netdef.cli.pictures import Asked, find, finish, good_rows, open_runner, picture_options, shown
+from netdef.cli.status import ticking
 
 if TYPE_CHECKING:
     from netdef.deploy.predict import Guess
@@ -41,7 +42,7 @@ def command(asked: Asked, labels: str | None, top: int, crops: str, blob: str | 
     runner, preparation = open_runner(asked, [blob] if blob else [], ten)
     scores, bad = scores_of(runner), list[Path]()
     started = perf_counter()
-    with ticking(len(paths)) as tick:
+    with ticking("images", len(paths)) as tick:
         found = good_rows(rows(runner, preparation, paths, batch=asked.batch), tick, bad)
         _WRITERS[form]((path, best(row[scores], names, top)) for path, row in found)
     finish(runner, started, len(paths) - len(bad), bad)

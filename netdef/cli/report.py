@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import NoReturn, TextIO
+from typing import TextIO
 
-from netdef.diagnostics import Diagnostic, NetdefError
+from netdef.diagnostics import Diagnostic
 
 FORMATS = ("text", "json", "sarif", "github")
 """What `--format` may be; each is a file of `netdef.diagnostics.render`."""
@@ -24,12 +24,6 @@ def show(diagnostics: Iterable[Diagnostic], format: str = "text") -> None:
 
     sys.stderr.write(_encodable(render(found, color=wants_color(sys.stderr)), sys.stderr))
     sys.stderr.flush()
-
-
-def fail(failure: NetdefError, format: str = "text") -> NoReturn:
-    """Show what a failure has to say, and end the process with its exit code."""
-    show(failure.diagnostics, format)
-    sys.exit(failure.exit_code)
 
 
 def wants_color(stream: TextIO) -> bool:

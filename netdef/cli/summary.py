@@ -6,10 +6,9 @@ import json
 
 import click
 
-from netdef.cli.options import net_options, shape_option, state_options
-from netdef.data.probe import prober
-from netdef.graph import load
-from netdef.ir import Dim, Shape
+from netdef.cli.options import net_options, probing
+from netdef.graph import Options, load
+from netdef.ir import Dim
 from netdef.report.summary import Row, Summary, summarise
 
 _THOUSAND = 1000
@@ -17,14 +16,11 @@ _THOUSAND = 1000
 
 @click.command("summary")
 @click.argument("net", type=click.Path(readable=False))
-@state_options
-@shape_option
+@net_options()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(
-    net: str, phase: str | None, level: int, stages: tuple[str, ...], shapes: tuple[tuple[str, Shape], ...], form: str
-) -> None:
+def command(net: str, options: Options, form: str) -> None:
     """Show what NET is made of: layers, shapes, parameters, multiply-adds and memory."""
-    graph = load(net, net_options(phase, level, stages, shapes, prober(net)))
+    graph = load(net, probing(options, net))
     summary = summarise(graph)
     if form == "json":
         click.echo(json.dumps(summary.as_json(), indent=2))

@@ -11,9 +11,8 @@ import click
 
 from netdef.cli.confusion import table
 from netdef.cli.gpus import gpu_number
-from netdef.cli.options import strict_option
+from netdef.cli.options import split, strict_option
 from netdef.cli.report import show
-from netdef.cli.train import split
 from netdef.diagnostics import NetdefError, error
 from netdef.schema.kind import kind_of
 from netdef.schema.read import read_source

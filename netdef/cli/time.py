@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from netdef.cli.gpus import gpu_number
-from netdef.cli.options import net_options, shape_option, state_options
+from netdef.cli.options import net_options
 from netdef.cli.report import show
+from netdef.cli.status import status
 from netdef.cli.tables import print_table, table
-from netdef.ir import Shape
+from netdef.diagnostics.words import counted
+from netdef.graph import Options
 from netdef.report.subject import Subject, read_subject
 from netdef.report.timing import LayerTime, Timing, time_net
 from netdef.solver import device as devices
@@ -36,18 +36,14 @@ _DEFAULT_ITERATIONS = 50
     help="Rounds.",
 )
 @click.option("--gpu", "-gpu", help="The number of a GPU. Default: the processor, or what the solver says.")
-@state_options
-@shape_option
+@net_options("TRAIN")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
     file: str | None,
     named: str | None,
     iterations: int,
     gpu: str | None,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: tuple[tuple[str, Shape], ...],
+    options: Options,
     form: str,
 ) -> None:
     """Time each layer of NET, or of the net that SOLVER trains, forward and backward.
@@ -58,7 +54,7 @@ def command(
     path = file or named
     if path is None:
         raise click.UsageError("Missing argument 'NET|SOLVER'.")
-    subject = read_subject(path, net_options(phase or "TRAIN", level, stages, shapes))
+    subject = read_subject(path, options)
     show(subject.warnings)
     timing = _time(subject, iterations, gpu_number(gpu))
     if form == "json":
@@ -73,20 +69,8 @@ def _time(subject: Subject, iterations: int, gpu: int | None) -> Timing:
         click.echo(note.replace("training", "timing"), err=True)
     devices.set_up(subject.config, device)
     style = Style.of(subject.config, device)
-    with _telling() as tell:
+    with status() as tell:
         return time_net(subject.graph, style, iterations=iterations, base_dir=Path(subject.path).parent, tell=tell)
-
-
-@contextmanager
-def _telling() -> Iterator[Callable[[str], None]]:
-    """A line on the terminal that says how far it is; nothing where nobody looks."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as status:
-        yield lambda text: status.update(text)
 
 
 def _print(timing: Timing) -> None:
@@ -105,7 +89,7 @@ def _print(timing: Timing) -> None:
 
 def _notes(timing: Timing) -> Iterator[str]:
     layout = ", channels last" if timing.channels_last else ""
-    threads = f", {timing.threads} thread{'s' * (timing.threads > 1)}" if timing.device == "cpu" else ""
+    threads = f", {counted(timing.threads, 'thread')}" if timing.device == "cpu" else ""
     rounds = f"median of {timing.iterations} rounds" if timing.iterations > 1 else "a single round"
     yield f"phase {timing.phase} on {timing.device}{threads}, {timing.precision}{layout}; {rounds}"
     if timing.random_inputs:

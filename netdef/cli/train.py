@@ -13,7 +13,7 @@ import click
 
 from netdef.cli.gpus import gpu_number, num_processes, own_gpu
 from netdef.cli.launch import in_team, launch
-from netdef.cli.options import strict_option
+from netdef.cli.options import split, strict_option
 from netdef.cli.progress import warn, watching
 from netdef.cli.report import show
 from netdef.cli.signals import Signals
@@ -125,11 +125,6 @@ def _exit(solver: Solver, signals: Signals) -> None:
     """End with the exit code that tells of SIGTERM, whichever process of a run it came to."""
     if solver.stopped and signals.exit_code:
         raise click.exceptions.Exit(signals.exit_code)
-
-
-def split(texts: tuple[str, ...]) -> list[str]:
-    """What an option holds that may be repeated, and may hold several parts with commas (Caffe's way)."""
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
 def _one(file: str | None, named: str | None) -> str:

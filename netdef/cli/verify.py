@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from netdef.cli.export import load_graph, print_proof, progress, split
-from netdef.cli.options import reference_option, shape_option, state_options, strict_option
+from netdef.cli.export import print_proof
+from netdef.cli.options import net_options, probing, reference_option, strict_option, weights_option
 from netdef.cli.report import show
+from netdef.cli.status import status
+from netdef.graph import Options, load
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
-
-Shapes = tuple[tuple[str, Shape], ...]
 
 
 @click.command()
 @click.argument("model")
 @click.argument("net", required=False)
-@click.option("--weights", "-w", multiple=True, help="Weight files of NET: `a,b`, or repeated.")
+@weights_option("Weight files of NET: `a,b`, or repeated.")
 @strict_option
-@state_options
-@shape_option
+@net_options("TEST")
 @reference_option
 @click.option("--seed", default=0, help="Seed of the random input.", show_default=True)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Output.")
 def command(
     model: str,
     net: str | None,
-    weights: tuple[str, ...],
+    weights: list[str],
     strict: bool,
-    phase: str | None,
-    level: int,
-    stages: tuple[str, ...],
-    shapes: Shapes,
+    options: Options,
     reference: bool | None,
     seed: int,
     format_: str,
@@ -52,23 +49,20 @@ def command(
     from netdef.deploy.examine import examine
     from netdef.deploy.replay import read_model
 
-    def load(net: str, known: Shapes) -> Graph:
-        return load_graph(net, phase, level, stages, known)
-
-    with progress() as step:
-        made_from = (load(net, shapes), split(weights)) if net else _origin(model, shapes, load)
+    with status() as step:
+        made_from = (load(net, probing(options, net)), weights) if net else _origin(model, options)
         if made_from:
             graph, files = made_from
             proof = replay(model, graph, weights=files, strict=strict, reference=reference, seed=seed, step=step)
         else:
-            proof = examine(read_model(model), dict(shapes), seed=seed, step=step)
+            proof = examine(read_model(model), options.shapes, seed=seed, step=step)
     if format_ == "json":
         click.echo(json.dumps({"model": model, **proof.as_json()}, indent=1))
     else:
         print_proof(proof)
 
 
-def _origin(model: str, shapes: Shapes, load: Callable[[str, Shapes], Graph]) -> tuple[Graph, Sequence[Path]] | None:
+def _origin(model: str, options: Options) -> tuple[Graph, Sequence[Path]] | None:
     """The net and the weight files that a model was made from; None, and a warning, where they are not to be had."""
     from netdef.deploy.export import interface
     from netdef.deploy.origin import find_origin
@@ -79,11 +73,14 @@ def _origin(model: str, shapes: Shapes, load: Callable[[str, Shapes], Graph]) ->
     show(origin.warnings())
     if not origin.net or not origin.complete:
         return None
-    graph = load(str(origin.net), shapes)
+    options = probing(options, str(origin.net))
+    graph = load(origin.net, options)
     open_inputs = [blob.name for blob in deploy(graph).inputs if not blob.shape.known]
     dims = interface(proto.graph.input)
-    told = tuple((name, _behind_the_batch(dims[name])) for name in open_inputs if name in dims)
-    return (load(str(origin.net), (*told, *shapes)) if told else graph), origin.weights
+    told = {name: _behind_the_batch(dims[name]) for name in open_inputs if name in dims}
+    if told:
+        graph = load(origin.net, replace(options, shapes={**told, **options.shapes}))
+    return graph, origin.weights
 
 
 def _behind_the_batch(dims: tuple[int | str, ...]) -> Shape:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -24,13 +23,6 @@ def finish(top: Top, device: torch.device | str = "cpu", *, pin: bool = False) -
         mean = send(top.mean)
         values = values - (mean if top.parts is None else _cut(mean, send(top.parts), values))
     return values * top.scale if top.scale != 1.0 else values
-
-
-def finish_all(
-    tops: Sequence[Top], device: torch.device | str = "cpu", *, pin: bool = False
-) -> tuple[torch.Tensor, ...]:
-    """All tops of a batch on the device."""
-    return tuple(finish(top, device, pin=pin) for top in tops)
 
 
 def _cut(mean: torch.Tensor, parts: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

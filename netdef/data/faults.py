@@ -39,8 +39,3 @@ def as_error(fault: BadData, name: str = "", places: Places = Places()) -> Netde
 def place_of(fault: BadData, places: Places) -> Span | None:
     """The field at fault, else the one that names the source, else the layer."""
     return places.fields.get(fault.field) or places.fields.get("source") or places.layer
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 record``, ``7 records``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netdef.data.batch import Array, Floats, Images
-from netdef.data.faults import BadData, plural
+from netdef.data.faults import BadData
 from netdef.data.mean import read_mean
 from netdef.data.paths import locate
+from netdef.diagnostics.words import counted
 from netdef.ir import Phase
 from netdef.layers.data import Transform
 
@@ -123,7 +124,7 @@ class Transformer:
             message = f"the mean image is {_sizes(self.mean.shape)} and {name} is {_sizes(shape)}"
             raise BadData("ND0522", message, field="mean_file")
         if len(values) > 1 and len(values) != shape[0]:
-            found = f"{plural(len(values), 'mean_value')} for {plural(shape[0], 'channel')} of {name}"
+            found = f"{counted(len(values), 'mean_value')} for {counted(shape[0], 'channel')} of {name}"
             raise BadData("ND0522", f"{found}: give one, or one for each channel", field="mean_value")
 
 

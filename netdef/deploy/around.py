@@ -1,4 +1,4 @@
-"""From a proven model of a net to one that takes a camera's images and names classes, and is proven again."""
+"""How is a proven model extended to take a camera's images and name classes, and proven once more?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from netdef.data.faults import reported
 from netdef.deploy import runtime
 from netdef.deploy.inputs import trial
 from netdef.deploy.pictures import Preparation, Recipe
-from netdef.deploy.verify import BATCH_SIZES, TOLERANCE, blob_error, check, run_torch
+from netdef.deploy.twin import run_torch
+from netdef.deploy.verify import BATCH_SIZES, TOLERANCE, blob_error, check
 from netdef.diagnostics import NetdefError, RunError, error
 from netdef.ir import Graph
 from netdef.targets.onnx import sizes, value_names

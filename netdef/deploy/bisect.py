@@ -1,8 +1,7 @@
-"""Which is the first layer where two back ends part: torch, ONNX Runtime, onnx's evaluator, OpenCV 4?"""
+"""At which layer do two back ends first disagree: torch, ONNX Runtime, onnx's evaluator, OpenCV 4?"""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,22 +16,22 @@ import numpy.typing as npt
 from torch import fx
 
 from netdef.deploy import runtime
-from netdef.deploy.export import torch_twin
 from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError
-from netdef.deploy.verify import Step, allowed, blob_error, compare, run_torch, silent, with_rounding
+from netdef.deploy.twin import arrays_of, run_torch, torch_twin
+from netdef.deploy.verify import Step, allowed, blob_error, compare, silent, with_rounding
 from netdef.diagnostics import Diagnostic, NetdefError, error, warning
+from netdef.files import PathLike
 from netdef.graph.deploy import deploy
 from netdef.graph.prototxt import prototxt
 from netdef.graph.write import Messages
 from netdef.ir import Graph, Node
 from netdef.targets.onnx import COMMON_OPSET, batch_of, emit, sizes, value_names
-from netdef.targets.torch import layer_blobs, tensors
+from netdef.targets.torch import layer_blobs
 from netdef.weights import LayerWeights, write_weights
 
 Array = npt.NDArray[Any]
 Values = dict[str, Array]
-PathLike = str | os.PathLike[str]
 TITLES = {"torch": "torch", "onnx": "ONNX Runtime", "reference": "onnx's evaluator", "opencv": "OpenCV"}
 """Every back end with its name for people, in the order of trust."""
 DEFAULT_BACKENDS = ("torch", "onnx", "opencv")
@@ -47,7 +46,7 @@ class Bisection:
         base: the back end that the others are compared with.
         errors: for each other back end the error of every blob that it names too, in the order of the graph.
         among: at the first blob where two part, how far any two are apart, as ``(one, other, relative error)``.
-        warnings: what is dubious about the weights, and the back ends that are not there.
+        warnings: about the weights, and about back ends that are missing.
     """
 
     graph: Graph
@@ -102,7 +101,7 @@ def bisect(
         backends: keys of `TITLES`; the others are compared with the first.
         batch: rows of the input; 1, or the net's own where a layer insists on it, if None.
         seed: of the random input and of the fillers.
-        step: is told what is going on.
+        step: called with a few words on each stage of the work.
 
     Raises:
         NetdefError: the net or its weights are wrong, or fewer than two back ends can run it (ND0920).
@@ -153,9 +152,8 @@ def _in_reference(graph: Graph, module: fx.GraphModule, messages: Messages, feed
 
 def _emitted(graph: Graph, module: fx.GraphModule, feed: Values, start: Callable[..., runtime.Run]) -> Values:
     """Every blob of the net's ONNX model, by blob id."""
-    arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
     batch = next(array.shape[axis] for id, array in feed.items() for axis in [batch_of(graph).axes.get(id, 0)])
-    model = emit(graph, arrays, opset=COMMON_OPSET, batch=batch)
+    model = emit(graph, arrays_of(module, graph), opset=COMMON_OPSET, batch=batch)
     names = value_names(graph)
     inner = {id: names[id] for id in graph.blobs if id not in feed}
     with runtime.exposing(model, [*inner.values()]):

@@ -1,8 +1,7 @@
-"""From a graph and weight files to a PyTorch file that stands alone, with its weights beside it."""
+"""How do a net and its weights become a PyTorch file that stands alone?"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,18 @@ from pathlib import Path
 from torch import fx
 
 from netdef.deploy.folding import folded_and_proven
-from netdef.diagnostics import Diagnostic, RunError, error, warning
-from netdef.files import write_atomic
+from netdef.deploy.saving import saving
+from netdef.deploy.twin import load_weights
+from netdef.diagnostics import Diagnostic, warning
+from netdef.diagnostics.words import some
+from netdef.files import PathLike, write_atomic
 from netdef.graph import demand_layers
 from netdef.graph.deploy import demand_work, deploy, removed
-from netdef.ir import Graph, Node
+from netdef.ir import Graph
 from netdef.targets.source import write_source
-from netdef.targets.torch import build_module, layer_blobs, load_arrays, net_layers, shared_blobs
+from netdef.targets.torch import build_module, layer_blobs
 from netdef.targets.torch.names import module_names
-from netdef.weights import LayerWeights, match, read_weights, write_safetensors
-
-PathLike = str | os.PathLike[str]
+from netdef.weights import LayerWeights, write_safetensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Ejected:
         source: the Python file.
         weights: the file with its weights; None where none were given.
         removed: the layers that the deploy form has no use for.
-        warnings: what is dubious about the weights.
+        warnings: about the weights.
     """
 
     source: Path
@@ -71,17 +71,13 @@ def eject(
 
 
 def _write(target: Path, text: str) -> None:
-    try:
+    with saving(target):
         write_atomic(target, text)
-    except OSError as fault:
-        raise RunError([error("ND0914", f"{target} cannot be written: {fault.strerror or fault}")]) from fault
 
 
 def _loaded(graph: Graph, weights: Sequence[PathLike], strict: bool) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
     module = build_module(graph, outputs=[*graph.blobs])
-    files = [read_weights(file) for file in weights]
-    report = match(net_layers(graph), files, strict=strict, shared=shared_blobs(graph))
-    load_arrays(module, graph, report.arrays)
+    report = load_weights(module, graph, weights, strict=strict)
     return module, (*report.warnings, *_missing(report.left))
 
 
@@ -89,14 +85,10 @@ def _layers(graph: Graph, module: fx.GraphModule) -> Iterator[LayerWeights]:
     names = module_names(graph)
     for node, held in zip(graph.nodes, layer_blobs(module, graph), strict=True):
         if held.blobs:
-            yield LayerWeights(names[node.id], held.type, held.blobs, keys=_keys(node))
-
-
-def _keys(node: Node) -> tuple[str, ...]:
-    return tuple(spec.name for spec in node.layer.params(tuple(blob.shape for blob in node.bottoms)))
+            keys = tuple(spec.name for spec in node.specs)
+            yield LayerWeights(names[node.id], held.type, held.blobs, keys=keys)
 
 
 def _missing(left: Sequence[str]) -> Iterator[Diagnostic]:
     if left:
-        names = ", ".join(f'"{name}"' for name in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-        yield warning("ND0912", f"no weights for {names}: written with the fillers' random values")
+        yield warning("ND0912", f"no weights for {some(left)}: written with the fillers' random values")

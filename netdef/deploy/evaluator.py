@@ -1,6 +1,6 @@
-"""onnx's own reference evaluator, the definition of the operators turned to code, right and in bearable time.
+"""How is onnx's own reference evaluator, the operators' definition as code, made right and fast enough to be asked?
 
-Where onnx's is wrong or walks over every value in Python, an implementation of ours stands in for it, written from the
+Where it is wrong, or loops over every value in Python, an implementation of ours takes its place, written from the
 operators' definitions: LRN (onnx 1.23 sums over the first channels only, as many as there are rows), BatchNormalization
 (trains before opset 14), ConvTranspose (wrong with groups), GatherElements (fails where the axis is negative), MaxPool
 and AveragePool (those of GoogLeNet took 44 s).

@@ -37,7 +37,7 @@ def examine(
         model: a model of whatever maker.
         shapes: sizes of inputs that the model leaves open; its first axis is taken for the batch.
         seed: of the random input.
-        step: is told what is going on.
+        step: called with a few words on each stage of the work.
 
     Raises:
         NetdefError: the size of an input is not known (ND0918).

@@ -1,4 +1,4 @@
-"""From a deployable graph and its torch module to an ONNX file that is proven equal."""
+"""How do a net and its weights become an ONNX file that is proven equal?"""
 
 from __future__ import annotations
 
@@ -11,27 +11,24 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from torch import fx
 
 from netdef.deploy import runtime
 from netdef.deploy.around import NOTHING_AROUND, Around, dress
 from netdef.deploy.origin import origin_props
 from netdef.deploy.report import NO_PROOF, ExportReport, Proof
-from netdef.deploy.twin import in_torch
+from netdef.deploy.saving import saving
+from netdef.deploy.twin import arrays_of, in_torch, torch_twin
 from netdef.deploy.verify import Step, prove, silent
-from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
-from netdef.graph import demand_layers
+from netdef.diagnostics import NetdefError, RunError, error
+from netdef.files import PathLike
 from netdef.graph.deploy import deploy, removed
 from netdef.graph.fold import Folded
 from netdef.graph.fold import fold as fold_graph
 from netdef.ir import Graph
 from netdef.targets.onnx import emit, netdef_version, save, sizes
 from netdef.targets.onnx.opset import choices, definitions, require
-from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
-from netdef.weights import match, read_weights
 
 Array = npt.NDArray[Any]
-PathLike = str | os.PathLike[str]
 
 
 def export(
@@ -67,7 +64,7 @@ def export(
         reference: whether onnx's reference evaluator proves it too; None where that takes some seconds at most.
         around: what to put around the net: preparation of images, choice of the best classes, labels.
         seed: of the random input, and of the fillers.
-        step: is told what is going on.
+        step: called with a few words on each stage of the work.
 
     Raises:
         NetdefError: the net, its weights or the options are wrong (ND0901-ND0906, ND0913, ND0919, ND0921, ND0922,
@@ -80,7 +77,7 @@ def export(
     sizes(graph, batch, any_size=any_size)  # tells of unknown sizes before anything needs them
     step("reading weights")
     module, warnings = torch_twin(graph, weights, seed, strict=strict)
-    arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
+    arrays = arrays_of(module, graph)
     _require_finite(arrays)
     step("writing the graph")
     folded = fold_graph(graph, arrays, evaluate=in_torch, fixed_size=not any_size) if fold else None
@@ -103,7 +100,8 @@ def export(
     onnx.helper.set_model_props(model, dict(sorted(props.items())))
     inputs, outputs = interface(model.graph.input), interface(model.graph.output)
     step("saving")
-    files = _save(model, Path(path))
+    with saving(path):
+        files = save(model, Path(path))
     return ExportReport(
         path=os.fspath(path),
         opset=opset,
@@ -141,44 +139,6 @@ def _first_right(
     raise next(iter(refused.values()))
 
 
-def torch_twin(
-    graph: Graph, weights: Sequence[PathLike], seed: int, *, strict: bool = False
-) -> tuple[fx.GraphModule, tuple[Diagnostic, ...]]:
-    """The graph's torch module that gives every blob, in float32 on the CPU, and what is dubious about its weights.
-
-    Raises:
-        NetdefError: no layer is there (ND0906), or the weights do not fit (ND06xx).
-    """
-    module = build_module(demand_layers(graph), outputs=[*graph.blobs], rng=np.random.default_rng(seed))
-    files = [read_weights(file) for file in weights]
-    report = match(net_layers(graph), files, strict=strict, shared=shared_blobs(graph))
-    _settle(module, graph)
-    load_arrays(module, graph, report.arrays)
-    return module, (*report.warnings, *_random(graph, weights, report.left))
-
-
-def _settle(module: fx.GraphModule, graph: Graph) -> None:
-    """Let BatchNorm begin with variance 1, for layers that get no weights.
-
-    Caffe's fresh statistics say variance 0, so that each such layer multiplies by 1 / sqrt(eps), some 300: a deep net
-    overflows, and nothing could be proven of it.
-    """
-    held = tensors(module, graph)
-    for id, param in graph.params.items():
-        if param.spec.statistic and param.spec.name in ("variance", "factor"):
-            held[id].fill_(1.0)
-
-
-def _random(graph: Graph, weights: Sequence[PathLike], left: Sequence[str]) -> list[Diagnostic]:
-    """A warning where parameters keep their fillers' values."""
-    if weights and left:
-        names = ", ".join(f'"{name}"' for name in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-        return [warning("ND0912", f"no weights for {names}: exported with random values")]
-    if not weights and graph.params:
-        return [warning("ND0912", "no --weights: the model is exported with random values")]
-    return []
-
-
 def _require_finite(arrays: Mapping[str, Array]) -> None:
     found = [
         error("ND0913", f'parameter "{id}" has {int((~np.isfinite(array)).sum())} values that are NaN or infinite')
@@ -187,13 +147,6 @@ def _require_finite(arrays: Mapping[str, Array]) -> None:
     ]
     if found:
         raise NetdefError(found)
-
-
-def _save(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
-    try:
-        return save(model, path)
-    except OSError as fault:
-        raise RunError([error("ND0914", f"{path} cannot be written: {fault.strerror or fault}")]) from fault
 
 
 def _metadata(graph: Graph, weights: Sequence[PathLike], proof: Proof) -> dict[str, str]:

@@ -1,9 +1,8 @@
-"""How do the blobs of many images get into a file: .npz, HDF5, or Caffe's LMDB of Datums?"""
+"""How are the blobs of many images written to a file: .npz, HDF5, or Caffe's LMDB of Datums?"""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import chain, permutations
 from pathlib import Path
@@ -95,17 +94,8 @@ def _alike(output: Path, found: Found, blobs: tuple[str, ...]) -> Iterator[tuple
 
 def _write_h5(output: Path, found: Found, blobs: tuple[str, ...]) -> int:
     """Row after row, so that memory does not bound the number of images."""
-    handle, name = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with h5py.File(temporary, "w") as file:
-            count = _append_all(file, found, blobs)
-        temporary.chmod(0o644)
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
+    with replacing(output) as stream, h5py.File(stream, "w") as file:
+        return _append_all(file, found, blobs)
 
 
 def _append_all(file: h5py.File, found: Found, blobs: tuple[str, ...]) -> int:

@@ -1,29 +1,26 @@
-"""From a net and its weights to smaller ones that are proven to compute the same."""
+"""How do a net and its weights become smaller files that are proven to compute the same?"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import fx
 
-from netdef.deploy.export import torch_twin
 from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError
-from netdef.deploy.twin import in_torch, loaded
-from netdef.deploy.verify import Step, allowed, compare, run_torch, silent, with_rounding
+from netdef.deploy.saving import saving
+from netdef.deploy.twin import arrays_of, in_torch, loaded, run_torch, torch_twin
+from netdef.deploy.verify import Step, allowed, compare, silent, with_rounding
 from netdef.diagnostics import Diagnostic, RunError, error
-from netdef.files import write_atomic
+from netdef.files import PathLike, write_atomic
 from netdef.graph.deploy import demand_work, deploy
 from netdef.graph.fold import fold
 from netdef.graph.prototxt import prototxt
 from netdef.graph.write import Messages
 from netdef.ir import Graph
-from netdef.targets.torch import layer_blobs, tensors
+from netdef.targets.torch import layer_blobs
 from netdef.weights import LayerWeights, write_weights
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class FoldReport:
         layers: how many layers there were in the deploy form, and how many are left.
         removed: the layers that are gone.
         worst: the blob with the largest difference to the net before.
-        warnings: what is dubious about the weights.
+        warnings: about the weights.
     """
 
     layers: tuple[int, int]
@@ -69,7 +66,8 @@ def fold_files(
     found = folded_and_proven(graph, module, seed)
     step("saving")
     write_weights(weights_path, _layers(found.module, found.graph), net_name=graph.name)
-    _write(prototxt_path, prototxt(found.graph, messages))
+    with saving(prototxt_path):
+        write_atomic(prototxt_path, prototxt(found.graph, messages))
     return FoldReport((len(graph.nodes), len(found.graph.nodes)), found.removed, found.worst, warnings)
 
 
@@ -89,8 +87,7 @@ def folded_and_proven(graph: Graph, module: fx.GraphModule, seed: int = 0) -> Fo
     Raises:
         RunError: they part (ND0931).
     """
-    arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, graph).items()}
-    folded = fold(graph, arrays, evaluate=in_torch)
+    folded = fold(graph, arrays_of(module, graph), evaluate=in_torch)
     twin = loaded(folded.graph, folded.arrays)
     feed = trial(graph, {blob.id: blob.shape for blob in graph.inputs}, 1, seed)
     before, after = run_torch(module, feed), run_torch(twin, feed)
@@ -105,10 +102,3 @@ def folded_and_proven(graph: Graph, module: fx.GraphModule, seed: int = 0) -> Fo
 def _layers(twin: fx.GraphModule, graph: Graph) -> Iterator[LayerWeights]:
     for held in layer_blobs(twin, graph):
         yield LayerWeights(held.name, held.type, held.blobs)
-
-
-def _write(path: PathLike, text: str) -> None:
-    try:
-        write_atomic(path, text)
-    except OSError as fault:
-        raise RunError([error("ND0914", f"{os.fspath(path)} cannot be written: {fault.strerror or fault}")]) from fault

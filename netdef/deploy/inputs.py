@@ -1,4 +1,4 @@
-"""Which values can stand for a net's real inputs in a trial run?"""
+"""Which values can stand in for a net's real inputs in a trial run?"""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from netdef.graph.readers import readers
 from netdef.ir import Blob, Graph, Node, Shape
-from netdef.layers import Layer
 
 Array = npt.NDArray[Any]
-
-_CARRIERS = frozenset({"Split", "Reshape", "Flatten", "Slice", "Concat", "Tile", "Crop", "Dropout"})
-"""Layers that hand values on as they are: what reads their tops decides what may stand in their bottoms."""
 
 _FLAGS = {"LSTM": 1, "RNN": 1}
 """The bottom with Caffe's sequence marks: 0 begins a sequence, 1 continues it."""
@@ -43,22 +40,15 @@ def _values(graph: Graph, blob: Blob, sizes: tuple[int, ...], generator: np.rand
 
 def _limit(graph: Graph, blob: Blob) -> int | None:
     """The number of whole values that the blob may take; None where any number will do."""
-    limits = [_reader_limit(graph, node, index) for node in graph.nodes for index in _reads(node, blob)]
+    limits = [_reader_limit(node, index) for node, index in readers(graph, blob)]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _reads(node: Node, blob: Blob) -> list[int]:
-    return [index for index, bottom in enumerate(node.bottoms) if bottom.id == blob.id]
-
-
-def _reader_limit(graph: Graph, node: Node, index: int) -> int | None:
-    if node.type in _CARRIERS:
-        found = [_limit(graph, top) for top in node.tops]
-        return min((limit for limit in found if limit is not None), default=None)
+def _reader_limit(node: Node, index: int) -> int | None:
     if node.type == "Embed":
         return int(cast(Any, node.layer).input_dim)
     if node.type in _FLAGS and index == _FLAGS[node.type]:
         return 2
     if node.type == "BatchReindex" and index == 1:
         return 1
-    return 2 if index in cast(Layer, node.layer).label_bottoms else None
+    return 2 if index in node.layer.label_bottoms else None

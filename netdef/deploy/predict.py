@@ -1,4 +1,4 @@
-"""What does a net say of images: their blobs, or their likeliest classes?"""
+"""What does a net compute of images: its blobs, or their most likely classes?"""
 
 from __future__ import annotations
 

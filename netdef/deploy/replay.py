@@ -10,16 +10,17 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
 
-from netdef.deploy.export import interface, torch_twin
+from netdef.deploy.export import interface
 from netdef.deploy.report import Proof
+from netdef.deploy.twin import torch_twin
 from netdef.deploy.verify import Step, prove, silent
 from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.files import PathLike
 from netdef.graph.deploy import deploy
 from netdef.ir import Graph, Shape
 from netdef.targets.onnx import batch_of, image_inputs, sizes, value_names
 from netdef.targets.onnx.camera import core
 
-PathLike = str | os.PathLike[str]
 Interface = Mapping[str, tuple[int | str, ...]]
 
 

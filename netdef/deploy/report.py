@@ -88,7 +88,7 @@ class ExportReport:
         folded: the layers that others do the work of.
         size_bytes: of all files together.
         files: the model, and its data file if it has one.
-        warnings: what is dubious about it.
+        warnings: about the weights.
         pixel_error: how far images that the model prepares are from those of `netdef predict`, in grey levels.
     """
 

@@ -1,8 +1,7 @@
-"""What runs a net on images: ONNX Runtime or torch, behind one face."""
+"""What runs a net on images: ONNX Runtime or torch, behind one interface."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,19 +16,20 @@ from netdef.deploy.around import told
 from netdef.deploy.pictures import Sizes
 from netdef.deploy.replay import read_model, require_model
 from netdef.deploy.runtime import Session, exposing, open_session
+from netdef.deploy.twin import arrays_of, load_weights
 from netdef.diagnostics import Diagnostic, NetdefError, RunError, error, warning
+from netdef.diagnostics.words import some
+from netdef.files import PathLike
 from netdef.graph.deploy import deploy
 from netdef.ir import Blob, Graph
 from netdef.schema.suggest import nearest
 from netdef.solver.device import products
 from netdef.targets.onnx import COMMON_OPSET, batch_of, emit, sizes
 from netdef.targets.onnx.camera import core
-from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
-from netdef.weights import match, read_weights
+from netdef.targets.torch import build_module
 
 Array = NDArray[Any]
 Backend = Literal["onnx", "torch"]
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Runner:
         outputs: the names of what it gives.
         engine: what computes, for people.
         forward: from (N, C, H, W) to the outputs by name.
-        warnings: what is dubious about the weights.
+        warnings: about the weights.
         takes_bytes: whether the net takes pixels as they are, from 0 to 255 and no fractions.
     """
 
@@ -106,14 +106,11 @@ def open_net(
     wanted = [blob.id for blob in net.outputs]
     gpu = backend == "torch" and torch.cuda.is_available()
     module = build_module(net, outputs=wanted, rng=np.random.default_rng(0), device="cuda" if gpu else "cpu")
-    files = [read_weights(file) for file in weights]
-    report = match(net_layers(net), files, strict=strict, shared=shared_blobs(net))
-    load_arrays(module, net, report.arrays)
+    report = load_weights(module, net, weights, strict=strict)
     warnings = (*report.warnings, *_random(net, weights, report.left))
     batch = _batch(net)
     if backend == "onnx":
-        arrays = {id: tensor.detach().numpy() for id, tensor in tensors(module, net).items()}
-        session = open_session(emit(net, arrays, opset=COMMON_OPSET, batch=batch), gpu=True)
+        session = open_session(emit(net, arrays_of(module, net), opset=COMMON_OPSET, batch=batch), gpu=True)
         return replace(_renamed(_onnx_runner(session, graph.name), net), warnings=warnings)
     engine = f"torch on {torch.cuda.get_device_name()}" if gpu else "torch on the CPU"
     (name,) = module.meta["inputs"].values()
@@ -239,6 +236,7 @@ def _batch(net: Graph) -> int | None:
 def _random(net: Graph, weights: Sequence[PathLike], left: Sequence[str]) -> list[Diagnostic]:
     if not net.params or (weights and not left):
         return []
-    names = ", ".join(f'"{name}"' for name in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-    message = f"no weights for {names}: their values are random" if weights else "no --weights: the net's are random"
+    message = (
+        f"no weights for {some(left)}: their values are random" if weights else "no --weights: the net's are random"
+    )
     return [warning("ND0912", message)]

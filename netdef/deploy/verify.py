@@ -17,14 +17,13 @@ from netdef.deploy import runtime
 from netdef.deploy.evaluator import WORK_LIMIT
 from netdef.deploy.inputs import trial
 from netdef.deploy.report import BlobError, Proof
+from netdef.deploy.twin import arrays_of, loaded, run_torch
 from netdef.diagnostics import RunError, error
 from netdef.graph.batch import batch_of
 from netdef.ir import Graph, Shape
-from netdef.nn.recurrent import Recurrent
 from netdef.targets.onnx import grown, growth_of, image_inputs, sizes, value_names
 from netdef.targets.onnx.batch import SMALL_GROWTHS
 from netdef.targets.onnx.saving import tensor_bytes
-from netdef.targets.torch import build_module, tensors
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], None]
@@ -76,7 +75,7 @@ def prove(
         any_size: whether the size of the images is free; a second one is tried then.
         seed: of the random input.
         reference: whether to ask onnx's evaluator too; None asks where that takes some seconds at most.
-        step: is told what is going on.
+        step: called with a few words on each stage of the work.
 
     Raises:
         RunError: the model is malformed (ND0907), does not run (ND0909), or parts from torch (ND0908); or torch cannot
@@ -109,7 +108,7 @@ Start = Callable[[onnx.ModelProto, Sequence[str]], Iterator[runtime.Run]]
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """The three of `prove`, and who is told what is going on."""
+    """What `prove` compares, and whom it tells of its progress."""
 
     graph: Graph
     module: torch.nn.Module
@@ -183,13 +182,8 @@ def _why_not(compared: _Compared, feed: Mapping[str, Array], asked: bool | None)
 def _larger(graph: Graph, module: torch.nn.Module, batch: int, seed: int) -> tuple[dict[str, Array], dict[str, Array]]:
     """A feed with larger images, and what a module made for that size gives for it."""
     large = grown(graph, growth_of(graph, SMALL_GROWTHS))
-    twin = build_module(large, outputs=[*large.blobs])
-    held = tensors(module, graph)
-    with torch.no_grad():
-        for id, tensor in tensors(twin, large).items():
-            tensor.copy_(held[id])
     feed = trial(large, sizes(large, batch), batch, seed)
-    return feed, run_torch(twin, feed)
+    return feed, run_torch(loaded(large, arrays_of(module, graph)), feed)
 
 
 def _planes(graph: Graph, runs: Sequence[tuple[Mapping[str, Array], object]]) -> tuple[tuple[int, int], ...]:
@@ -207,23 +201,6 @@ def check(model: onnx.ModelProto) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
         message = f"onnx refuses the model: {' '.join(str(fault).split())[:400]}"
         raise RunError([error("ND0907", message)]) from fault
-
-
-def run_torch(module: torch.nn.Module, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The module's blobs on these inputs, by blob id, from a fresh recurrent state; RunError ND0915 if torch cannot."""
-    for child in module.modules():
-        if isinstance(child, Recurrent):
-            child.reset()
-    names: Mapping[str, str] = module.meta["inputs"]  # type: ignore[assignment,index]  # an fx.GraphModule's dict
-    with torch.no_grad():
-        try:
-            # Not module(…): a GraphModule prints the traceback of what fails in it.
-            tops = module.forward(**{names[id]: torch.from_numpy(array) for id, array in feeds.items()})
-        except RuntimeError as fault:
-            shapes = ", ".join(f"{id} {Shape(array.shape)}" for id, array in feeds.items())
-            message = f"torch cannot run the net with {shapes}: {str(fault).splitlines()[0]}"
-            raise RunError([error("ND0915", message, help="try another `--batch`")]) from fault
-    return {id: value.detach().contiguous().numpy() for id, value in tops.items()}
 
 
 def compare(graph: Graph, expected: Mapping[str, Array], found: Mapping[str, Array]) -> Iterator[BlobError]:

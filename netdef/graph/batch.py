@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from netdef.ir import Blob, Graph, Node, Shape
 from netdef.layers.recurrent import Recurrent
 
+PROBES = (7, 11)
+"""Two batch sizes to try: a size that differs between them depends on the batch. Primes, so that no layer that needs a
+divisible batch gets through by luck."""
+
 _TIME_MAJOR = {"LSTM": 1, "RNN": 1, "LSTMUnit": 0}
 """Layers that take (time, batch, …), with the bottom that tells both sizes: Caffe's `cont`, or the cell's state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Caffe's batch size, None where only a run tells it, and where it stands.
+    """Caffe's batch size, None where only a run tells it, and the axes that it is the size of.
 
     Attributes:
         size: the number of rows.
-        axes: the axis it stands on in each input that has it, by blob id.
-        begins: what the shape of a blob begins with whose second axis it is.
+        axes: the axis of the batch in each input that has one, by blob id.
+        begins: the first two sizes of blobs whose second axis is the batch.
     """
 
     size: int | None
@@ -34,13 +38,18 @@ class Batch:
             return 1
         return 0 if shape[0] in (self.size, None) else None
 
+    def resized(self, blob: Blob, rows: int) -> Shape:
+        """The shape of an input in a batch of so many rows."""
+        axis = self.axes.get(blob.id)
+        return blob.shape if axis is None else blob.shape.replace(axis, rows)
+
 
 def batch_of(graph: Graph) -> Batch:
     """Find the batch axis of each input.
 
-    It is axis 0 of the first input, and of every other one with as many rows: a second input may be something else,
-    factors for each channel or a list of boxes. In a recurrent net it is axis 1 of what begins as (time, batch), but
-    for the static input, which has no time.
+    It is axis 0 of the first input, and of every other input with as many rows (an input with another number of rows is
+    something else: factors for each channel, or a list of boxes). In a recurrent net it is axis 1 of every input whose
+    shape begins with (time, batch), except for the static input, which has no time axis.
     """
     return batch_among(graph.inputs, graph.nodes)
 

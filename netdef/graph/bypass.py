@@ -1,8 +1,8 @@
-"""Take layers out of a graph that hand their bottom on as it is."""
+"""Which layers of a graph do nothing, and how are they taken out?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -50,15 +50,27 @@ _IDENTITIES: dict[str, Callable[[Any], bool]] = {
 def bypass(graph: Graph, wanted: Iterable[str]) -> Graph:
     """The graph of phase TEST without layers that do nothing.
 
-    These are Dropout, Split, ``Power(1, 1, 0)``, Concat and Slice of one, Tile of one, Flatten of what is flat, Reshape
-    to the sizes that are there, and Pooling of one value. The blobs whose ids are `wanted` stay. Of a bottom and a top
-    that are one value now, the top's name stays in an in-place chain or where it is wanted, the bottom's elsewhere.
+    These are Dropout, Split, ``Power(1, 1, 0)``, Concat and Slice of a single blob, Tile by 1, Flatten of a blob that
+    is flat already, Reshape to the sizes that a blob has already, and Pooling over windows of one value. The blobs
+    whose ids are `wanted` stay. A layer's bottom and top become one blob, which keeps the top's name in an in-place
+    chain or where the top is wanted, and the bottom's name elsewhere.
     """
     kept = {*wanted, *(blob.id for blob in graph.inputs)}
     for node in graph.nodes:
         if node.type in _IDENTITIES and _IDENTITIES[node.type](node) and not any(node.loss_weights):
             graph = without(graph, node.id, kept)
     return graph
+
+
+def needed(nodes: Sequence[Node], wanted: Set[str]) -> tuple[Node, ...]:
+    """The nodes that the wanted blobs, by id, are computed by, in their order."""
+    read = set(wanted)
+    alive = []
+    for node in reversed(nodes):
+        if any(blob.id in read for blob in node.tops):
+            read.update(blob.id for blob in node.bottoms)
+            alive.append(node)
+    return tuple(reversed(alive))
 
 
 def rename(nodes: Iterable[Node], blobs: dict[str, Blob]) -> tuple[Node, ...]:

@@ -1,16 +1,16 @@
-"""Which blobs of a net are the same whatever comes in, and what is the net like with these blobs stored?"""
+"""Which blobs do not depend on a net's input, and how are they computed once and stored?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from netdef.graph.affine import Array, Arrays
 from netdef.ir import Blob, Filler, Graph, Node, Param, ParamSpec
-from netdef.layers import Layer
+from netdef.layers.affine import Bias, Scale
 from netdef.layers.data import Parameter
 from netdef.layers.filled import Filled
 
@@ -27,16 +27,14 @@ _CHANGING: dict[str, Callable[[Any], bool]] = {
 """Layers that may give something else the next time, or do something beside what they give. `Any`, because each layer
 has its own fields."""
 
-_TAKES_A_FACTOR = frozenset({"Scale", "Bias"})
-
 
 def store_constants(
     graph: Graph, arrays: Arrays, wanted: Set[str], evaluate: Evaluate
 ) -> tuple[Graph, dict[str, Array]]:
-    """The graph of phase TEST with every blob that no input decides computed once, and its parameters.
+    """The graph of phase TEST with every blob that depends on no input computed once, and its parameters.
 
-    What others read of these blobs, or is `wanted`, comes from a Parameter layer; a Scale or Bias whose second bottom
-    is such a blob takes it in as its own parameter.
+    Each of these blobs that another layer reads, or that is `wanted`, then comes from a Parameter layer; a Scale or
+    Bias that reads one as its second bottom takes it over as its own parameter.
     """
     part = _part(graph, wanted)
     kept = dict(arrays)
@@ -70,13 +68,13 @@ def _is_constant(node: Node, constant: Set[str]) -> bool:
         return node.layer.axis is None
     if not node.tops or any(node.loss_weights) or _CHANGING.get(node.type, lambda layer: False)(node.layer):
         return False
-    if cast(Layer, node.layer).is_source:
+    if node.layer.is_source:
         return False
     return bool(node.bottoms or isinstance(node.layer, Parameter)) and all(b.id in constant for b in node.bottoms)
 
 
 def _with_stored(graph: Graph, part: Graph, stored: Mapping[str, Node], wanted: Set[str]) -> Graph:
-    """The nodes `stored` in the place of those that made their tops; what nobody reads any more goes."""
+    """The graph with the nodes `stored` instead of those that computed their tops, and without what is unused then."""
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.id not in part.layers or isinstance(node.layer, Parameter):
@@ -106,9 +104,9 @@ def _absorbed(graph: Graph, arrays: dict[str, Array], wanted: Set[str]) -> Graph
     users = [param.id for node in graph.nodes for param in node.params]
     made: dict[str, Node] = {}
     for node in graph.nodes:
-        if node.type not in _TAKES_A_FACTOR or len(node.bottoms) != 2 or node.bottoms[1].id not in owners:
+        owner = owners.get(node.bottoms[1].id) if len(node.bottoms) == 2 else None
+        if owner is None:
             continue
-        owner = owners[node.bottoms[1].id]
         alone = readers.count(node.bottoms[1].id) == users.count(owner.params[0].id) == 1
         taken = _taking(node, owner) if alone and node.bottoms[1].id not in wanted else None
         if taken:
@@ -125,10 +123,10 @@ def _replaced(nodes: Iterable[Node], made: Mapping[str, Node]) -> Iterator[Node]
 
 
 def _taking(node: Node, owner: Node) -> Node | None:
-    """The node with the owner's parameter for its factor; None where its own would be as long as the batch."""
-    layer = cast(Any, node.layer)
+    """A Scale or Bias with the owner's parameter for its factor; None where its own would be as long as the batch."""
+    layer = node.layer
     shape, factor = (blob.shape for blob in node.bottoms)
-    if not shape.ranked:
+    if not isinstance(layer, Scale | Bias) or not shape.ranked:
         return None
     axis = layer.span.start(shape, factor)
     if factor.rank and axis == 0:

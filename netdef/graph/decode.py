@@ -45,7 +45,7 @@ def decode(draft: Draft) -> Draft:
     written = tuple(
         replaced(layer, id=id, layer=_decode_one(draft, layer)) for layer, id in zip(draft.written, ids, strict=True)
     )
-    return draft.having(written=written)
+    return replaced(draft, written=written)
 
 
 def _decode_one(draft: Draft, written: Written) -> Layer:

@@ -1,12 +1,13 @@
-"""What is left of a net when it goes to work: losses become predictions; labels, metrics and what nobody needs go."""
+"""What remains of a net that is deployed? Losses become predictions; labels, metrics and all that is unused go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from netdef.diagnostics import NetdefError, error
+from netdef.graph.bypass import needed
 from netdef.graph.filled import constant, following
 from netdef.graph.twins import one_tower
 from netdef.ir import Blob, Graph, Node, Places
@@ -28,18 +29,19 @@ _USUAL_TOP = {"Softmax": "prob", "Sigmoid": "prob"}
 
 
 def deploy(graph: Graph) -> Graph:
-    """The net as a person would have written its deploy prototxt, from the one that trains and tests it.
+    """The net as a person would write its deploy prototxt, made from the net that trains and tests.
 
-    Losses become their predictions (SoftmaxWithLoss a Softmax, SigmoidCrossEntropyLoss a Sigmoid, others the blob they
-    judge), those that only training has too; of several losses of one type on one label only the heaviest count, the
-    others being aids of training. Of a siamese pair one tower stays.
-    Accuracy and Silence go, then every layer and input that no output needs. Data layers become Inputs of the same
-    shape; what a DummyData with constant fillers holds beside them is part of the net, and stays. A net without losses
-    keeps its outputs; one whose only ends are metrics gives what they judge.
+    Losses become their predictions: SoftmaxWithLoss a Softmax, SigmoidCrossEntropyLoss a Sigmoid, any other loss the
+    blob that it judges. Losses that only the training phase has count too. Of several losses of one type on one label
+    only those with the largest weight count, since the others merely aid training. Of a siamese pair one tower stays.
+
+    Accuracy and Silence go, and then every layer and input that no output needs. Data layers become Inputs of the same
+    shape; a DummyData with constant fillers beside them is part of the net and stays. A net without losses keeps its
+    outputs, and one that ends only in metrics outputs what they judge.
     """
     graph = _without_twins(graph)
-    kept = tuple(node for node in graph.nodes if not _is_loss(node) and node.type not in SINKS)
-    losses = tuple(_heaviest(node for node in graph.nodes if _is_loss(node)))
+    kept = tuple(node for node in graph.nodes if not node.layer.is_loss and node.type not in SINKS)
+    losses = tuple(_heaviest(node for node in graph.nodes if node.layer.is_loss))
     links, predictions = _predict(graph, kept, losses)
     made = {blob.id for node in kept for blob in node.tops if node.bottoms or node.params}
     outputs = [blob for blob in graph.outputs if blob.id in made]
@@ -48,8 +50,9 @@ def deploy(graph: Graph) -> Graph:
     if not losses:
         outputs, predictions = (_aimed(graph, kept, links, blobs) for blobs in (outputs, predictions))
     wanted = _unique([*outputs, *predictions])
-    nodes = following(tuple(_inputs(_alive((*kept, *links), wanted), wanted)))
-    inputs = tuple(blob for node in nodes if _is_source(node) for blob in node.tops)
+    ids = {blob.id for blob in wanted}
+    nodes = following(tuple(_inputs(needed((*kept, *links), ids), ids)))
+    inputs = tuple(blob for node in nodes if node.layer.is_source for blob in node.tops)
     return replace(graph, nodes=nodes, inputs=inputs, outputs=tuple(wanted))
 
 
@@ -72,10 +75,6 @@ def removed(before: Graph, after: Graph) -> tuple[Node, ...]:
 
 def _survives(node: Node, after: Graph) -> bool:
     return any(blob.id in after.blobs for blob in node.tops)
-
-
-def _is_loss(node: Node) -> bool:
-    return cast(Layer, node.layer).is_loss
 
 
 def _heaviest(losses: Iterable[Node]) -> Iterator[Node]:
@@ -118,7 +117,7 @@ def _aimed(graph: Graph, kept: tuple[Node, ...], links: list[Node], scores: list
 
 def _without_twins(graph: Graph) -> Graph:
     """The graph of one tower, where the only thing that it is for is to compare two alike."""
-    ends = [node for node in graph.nodes if _is_loss(node)]
+    ends = [node for node in graph.nodes if node.layer.is_loss]
     pair = ends[0].bottoms[:2] if len(ends) == 1 and ends[0].type == "ContrastiveLoss" else ()
     if len(pair) != 2 or any(node.type not in SINKS for node in _ends(graph) if node is not ends[0]):
         return graph
@@ -142,7 +141,7 @@ def _judged(graph: Graph, loss: Node) -> list[Blob]:
     """The bottoms that the net computes, but for the label side; two of them for a siamese pair."""
     if loss.type == "ContrastiveLoss":
         return list(loss.bottoms[:2])
-    refused = cast(Layer, loss.layer).label_bottoms
+    refused = loss.layer.label_bottoms
     able = [blob for index, blob in enumerate(loss.bottoms[:2]) if index not in refused]
     learned = _learned(graph)
     return [blob for blob in able if blob.id in learned][:1] or able[:1]
@@ -188,36 +187,21 @@ def _top_name(loss: Node, kind: str, graph: Graph, nodes: tuple[Node, ...]) -> s
     return usual if usual not in taken else f"{loss.id}_{usual}" if loss.id in taken else loss.id
 
 
-def _alive(nodes: tuple[Node, ...], wanted: list[Blob]) -> list[Node]:
-    """The nodes that the wanted blobs need, in their order."""
-    needed = {blob.id for blob in wanted}
-    alive = []
-    for node in reversed(nodes):
-        if any(blob.id in needed for blob in node.tops):
-            needed.update(blob.id for blob in node.bottoms)
-            alive.append(node)
-    return alive[::-1]
-
-
-def _inputs(nodes: list[Node], wanted: list[Blob]) -> Iterator[Node]:
+def _inputs(nodes: tuple[Node, ...], wanted: set[str]) -> Iterator[Node]:
     """The nodes, with every data layer as one Input for each of its tops that is read, or as what it is filled with.
 
     A net that reads nothing but constants is there to be timed: these stand for its data.
     """
-    read = {blob.id for node in nodes for blob in node.bottoms} | {blob.id for blob in wanted}
-    given = [(node, blob) for node in nodes for blob in node.tops if _is_source(node) and blob.id in read]
+    read = {blob.id for node in nodes for blob in node.bottoms} | wanted
+    given = [(node, blob) for node in nodes for blob in node.tops if node.layer.is_source and blob.id in read]
     real = any(constant(node, blob) is None for node, blob in given)
     for node in nodes:
-        if not _is_source(node):
+        if not node.layer.is_source:
             yield node
             continue
         for blob in node.tops:
             if blob.id in read:
                 yield _standing_for(node, blob, (constant(node, blob) if real else None) or _input(blob))
-
-
-def _is_source(node: Node) -> bool:
-    return cast(Layer, node.layer).is_source
 
 
 def _input(blob: Blob) -> Layer:

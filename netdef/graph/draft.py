@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from netdef.diagnostics import Diagnostic
@@ -81,12 +81,3 @@ class Draft:
     dropped: tuple[Written, ...] = ()
     nodes: tuple[Node, ...] = ()
     found: list[Diagnostic] = field(default_factory=list)
-
-    def having(self, **changes: Any) -> Draft:
-        """The draft with some fields replaced."""
-        return replace(self, **changes)
-
-
-def counted(count: int, what: str) -> str:
-    """A number and what it counts (``1 top``, ``2 tops``)."""
-    return f"{count} {what}{'' if count == 1 else 's'}"

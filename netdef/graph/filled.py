@@ -1,20 +1,17 @@
-"""Which blobs of a deployed net are constants from the start, and which of them are as long as the batch?"""
+"""Which blobs of a deployed net are constants, and which of these are as long as the batch?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
-from typing import cast
 
-from netdef.graph.batch import Batch, batch_among, batch_of
+from netdef.graph.batch import PROBES, Batch, batch_among, batch_of
+from netdef.graph.bypass import needed
+from netdef.graph.reshape import CannotTake, reshape
 from netdef.ir import Blob, Graph, Node, Shape
-from netdef.layers import Layer, Mismatch
 from netdef.layers.arithmetic import Power
 from netdef.layers.data import DummyData
 from netdef.layers.filled import Filled
-
-_PROBES = (7, 11)
-"""Numbers of rows to try, primes, so that no layer that needs a divisible batch gets through by luck."""
 
 
 def constant(node: Node, blob: Blob) -> Filled | None:
@@ -26,11 +23,12 @@ def constant(node: Node, blob: Blob) -> Filled | None:
 
 
 def following(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The nodes, with constants that grow with the batch where the net takes another batch in that way alone.
+    """The nodes, with constants made to grow with the batch if only that lets the net take batches of other sizes.
 
-    They come behind the input that tells the batch. In Caffe such a blob keeps its size, and the net its batch.
+    Such a constant is moved behind the input that it gets the batch size from. In Caffe it keeps its size, so that the
+    net is bound to one batch size.
     """
-    inputs = [node for node in nodes if cast(Layer, node.layer).is_source]
+    inputs = [node for node in nodes if node.layer.is_source]
     if not any(isinstance(node.layer, Filled) for node in nodes) or not inputs:
         return nodes
     batch = batch_among(tuple(blob for node in inputs for blob in node.tops), nodes)
@@ -38,39 +36,36 @@ def following(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     if leader is None:
         return nodes
     led = _led(nodes, leader, batch)
-    return next((found for found in (nodes, led) if all(_takes(found, batch, rows) for rows in _PROBES)), led)
+    return next((found for found in (nodes, led) if all(_probe(found, batch, rows) for rows in PROBES)), led)
 
 
 def without_effect(graph: Graph, wanted: Set[str]) -> Graph:
-    """The graph without what only Powers that give one number read: of that the size alone counts, but for the batch.
+    """The graph without layers that are read only by Powers which give one number, whatever they read.
 
-    Sizes other than the batch's are taken for fixed.
+    Such a Power becomes a constant, and needs only the batch size of its bottom: the other sizes are taken as fixed.
     """
     batch, nodes = batch_of(graph), list(graph.nodes)
     leader = next((node for node in nodes if node.tops and node.tops[0].id in batch.axes), None)
-    if leader is None or not any(_gives_one_number(node) for node in nodes):
+    if leader is None or all(_number(node) is None for node in nodes):
         return graph
-    probes = [_probe(graph.nodes, batch, rows) for rows in _PROBES]
+    probes = [_probe(graph.nodes, batch, rows) for rows in PROBES]
     for index, node in enumerate(nodes):
-        if _gives_one_number(node):
+        if _number(node) is not None:
             nodes[index] = _filled(node, leader, batch, [shapes[node.tops[0].id] for shapes in probes if shapes])
-    needed = {*wanted, *(blob.id for blob in graph.inputs)}
-    for node in reversed(nodes):
-        if any(blob.id in needed for blob in node.tops):
-            needed.update(blob.id for blob in node.bottoms)
-    return replace(graph, nodes=tuple(node for node in nodes if any(blob.id in needed for blob in node.tops)))
+    return replace(graph, nodes=needed(nodes, {*wanted, *(blob.id for blob in graph.inputs)}))
 
 
-def _gives_one_number(node: Node) -> bool:
-    return isinstance(node.layer, Power) and node.layer.constant is not None
+def _number(node: Node) -> float | None:
+    """What a Power gives whatever it reads; None where that counts."""
+    return node.layer.constant if isinstance(node.layer, Power) else None
 
 
 def _filled(node: Node, leader: Node, batch: Batch, found: Sequence[Shape]) -> Node:
-    """The node as a constant that follows the batch; as it is where more than one size, or none, does that plainly."""
-    shape, value = node.tops[0].shape, cast(Power, node.layer).constant
-    pairs = [*zip(*(sizes.dims or () for sizes in found), strict=False)] if len(found) == len(_PROBES) else []
+    """The node as a constant that follows the batch; unchanged unless exactly one of its sizes is that of the batch."""
+    shape, value = node.tops[0].shape, _number(node)
+    pairs = [*zip(*(sizes.dims or () for sizes in found), strict=False)] if len(found) == len(PROBES) else []
     moving = [axis for axis, pair in enumerate(pairs) if pair[0] != pair[1]]
-    if value is None or not shape.known or len(pairs) != shape.rank or [pairs[axis] for axis in moving] != [_PROBES]:
+    if value is None or not shape.known or len(pairs) != shape.rank or [pairs[axis] for axis in moving] != [PROBES]:
         return node
     (blob,) = leader.tops
     layer = Filled(shape, value, moving[0], batch.axes[blob.id])
@@ -79,7 +74,7 @@ def _filled(node: Node, leader: Node, batch: Batch, found: Sequence[Shape]) -> N
 
 def _led(nodes: tuple[Node, ...], leader: Node, batch: Batch) -> tuple[Node, ...]:
     """The nodes with each constant that may be as long as the batch made so."""
-    made = {node.id: _follow(node, leader, batch) for node in nodes if _may_follow(node, batch)}
+    made = {node.id: led for node in nodes if (led := _follow(node, leader, batch))}
     early = [made[node.id] for node in nodes[: nodes.index(leader)] if node.id in made]
     found: list[Node] = []
     for node in nodes:
@@ -92,41 +87,20 @@ def _led(nodes: tuple[Node, ...], leader: Node, batch: Batch) -> tuple[Node, ...
     return tuple(found)
 
 
-def _may_follow(node: Node, batch: Batch) -> bool:
-    return isinstance(node.layer, Filled) and batch.axis(node.layer.shape) is not None
-
-
-def _follow(node: Node, leader: Node, batch: Batch) -> Node:
-    layer = cast(Filled, node.layer)
+def _follow(node: Node, leader: Node, batch: Batch) -> Node | None:
+    """A constant that may be as long as the batch, made so; None of any other node."""
+    layer = node.layer
+    if not isinstance(layer, Filled) or (axis := batch.axis(layer.shape)) is None:
+        return None
     (blob,) = leader.tops
-    layer = replace(layer, axis=batch.axis(layer.shape), rows=batch.axes[blob.id])
+    layer = replace(layer, axis=axis, rows=batch.axes[blob.id])
     return replace(node, layer=layer, bottoms=(blob,), propagate=(False,))
 
 
-def _takes(nodes: tuple[Node, ...], batch: Batch, rows: int) -> bool:
-    return _probe(nodes, batch, rows) is not None
-
-
 def _probe(nodes: tuple[Node, ...], batch: Batch, rows: int) -> dict[str, Shape] | None:
-    """The shapes with so many rows and the parameters that are there; None where these do not work together."""
-    shapes: dict[str, Shape] = {}
-    for node in nodes:
-        try:
-            found = _sizes(node, batch, rows, lambda blob: shapes[blob.id])
-        except Mismatch:
-            return None
-        shapes.update((blob.id, shape) for blob, shape in zip(node.tops, found, strict=True))
-    return shapes
-
-
-def _sizes(node: Node, batch: Batch, rows: int, now: Callable[[Blob], Shape]) -> tuple[Shape, ...]:
-    if cast(Layer, node.layer).is_source:
-        return tuple(
-            blob.shape.replace(batch.axes[blob.id], rows) if blob.id in batch.axes else blob.shape for blob in node.tops
-        )
-    bottoms = tuple(map(now, node.bottoms))
-    tops = node.layer.infer(bottoms)
-    for param, spec in zip(node.params, node.layer.params(bottoms), strict=False):
-        if param.spec.shape.count() != spec.shape.count():
-            raise Mismatch("a parameter would be of another size")
-    return tops
+    """The shapes with so many rows; None where the layers and their parameters cannot work with as many."""
+    given = [blob for node in nodes if node.layer.is_source for blob in node.tops]
+    try:
+        return reshape(nodes, {blob.id: batch.resized(blob, rows) for blob in given})
+    except CannotTake:
+        return None

@@ -1,28 +1,24 @@
-"""Fold BatchNorm, Scale and Bias into the layers around them: the same function in fewer layers."""
+"""How are BatchNorm, Scale and Bias merged into the layers around them: the same function in fewer layers?"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import numpy as np
 
-from netdef.graph.affine import Affine, Array, Arrays, affine, ahead, behind
+from netdef.graph.affine import Affine, Array, Arrays, Host, affine, ahead, behind
 from netdef.graph.bypass import bypass, without
 from netdef.graph.constants import Evaluate, store_constants
 from netdef.graph.filled import without_effect
-from netdef.ir import Graph, Node, Param, verify
-from netdef.layers import Layer
+from netdef.ir import Graph, Node, Param, Shape, verify
+from netdef.layers.affine import Scale
 
 Step = Callable[[Node, Node], Node | None]
 """Makes one node of two, the second reading the first; None where it cannot."""
 
-Absorb = Callable[[Node, Array, Array, Affine], tuple[Array, Array] | None]
-
-_HOSTS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
-_AFFINES = frozenset({"BatchNorm", "Scale", "Bias", "Power"})
+Absorb = Callable[[Host, Shape, Array, Array, Affine], tuple[Array, Array] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +117,13 @@ class _Work:
             if done and (done.scale == 1).all() and not done.shift.any():
                 self.graph = without(self.graph, node.id, {*self.wanted, *(blob.id for blob in self.graph.inputs)})
 
-    def _hosting(
-        self,
-        host: Node,
-        absorb: Absorb,
-        done: Affine,
-        *,
-        bottoms: Node,
-        tops: Node,
-    ) -> Node | None:
-        if host.type not in _HOSTS or not self._own(host):
+    def _hosting(self, host: Node, absorb: Absorb, done: Affine, *, bottoms: Node, tops: Node) -> Node | None:
+        layer = host.layer
+        if not isinstance(layer, Host) or not self._own(host):
             return None
         weight, *bias = (self.arrays[param.id].astype(np.float64) for param in host.params)
-        zeros = np.zeros(cast(Any, host.layer).num_output)
-        folded = absorb(host, weight, bias[0] if bias else zeros, done)
+        zeros = np.zeros(layer.num_output)
+        folded = absorb(layer, host.bottoms[0].shape, weight, bias[0] if bias else zeros, done)
         if folded is None:
             return None
         node = _with_bias(replace(host, bottoms=bottoms.bottoms, tops=tops.tops))
@@ -145,7 +134,7 @@ class _Work:
         self.arrays.update((param.id, value) for param, value in zip(node.params, values, strict=True))
 
     def _affine(self, node: Node) -> Affine | None:
-        return affine(node, self.arrays) if node.type in _AFFINES and self._own(node) else None
+        return affine(node, self.arrays) if self._own(node) else None
 
     def _own(self, node: Node) -> bool:
         """Whether no other layer has a part in a node's parameters, and it makes one blob of one."""
@@ -184,9 +173,9 @@ def _shared(graph: Graph) -> frozenset[str]:
 
 def _with_bias(node: Node) -> Node:
     """The node with a bias, if it has none."""
-    layer = cast(Any, node.layer)
-    if layer.bias_term:
+    assert isinstance(node.layer, Host | Scale)
+    if node.layer.bias_term:
         return node
-    layer = cast(Layer, replace(layer, bias_term=True))
-    spec = layer.params(tuple(blob.shape for blob in node.bottoms))[-1]
-    return replace(node, layer=layer, params=(*node.params, Param(f"{node.id}.{spec.name}", spec)))
+    node = replace(node, layer=replace(node.layer, bias_term=True))
+    spec = node.specs[-1]
+    return replace(node, params=(*node.params, Param(f"{node.id}.{spec.name}", spec)))

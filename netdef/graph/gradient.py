@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 from netdef.diagnostics import error
-from netdef.graph.draft import Draft, Written, counted
+from netdef.diagnostics.words import counted
+from netdef.graph.draft import Draft, Written
 from netdef.ir import Node
-from netdef.layers import Layer
 
 
 def weigh(draft: Draft) -> Draft:
     """Give every top its loss weight: as written, else 1 for the first top of a loss layer and 0 for others."""
     pairs = zip(draft.written, draft.nodes, strict=True)
-    return draft.having(nodes=tuple(replace(node, loss_weights=_weights(draft, layer, node)) for layer, node in pairs))
+    return replace(
+        draft, nodes=tuple(replace(node, loss_weights=_weights(draft, layer, node)) for layer, node in pairs)
+    )
 
 
 def _weights(draft: Draft, layer: Written, node: Node) -> tuple[float, ...]:
     stated = tuple(layer.message.loss_weight)
     count = len(node.tops)
-    if len(stated) > count or (stated and len(stated) < count and not cast(Layer, node.layer).is_loss):
+    if len(stated) > count or (stated and len(stated) < count and not node.layer.is_loss):
         message = (
             f'"{node.id}" has {counted(count, "top")} and {len(stated)} `loss_weight`; give none, or one for each top'
         )
         draft.found.append(error("ND0309", message, span=layer.where.field("loss_weight")))
-    if not stated and cast(Layer, node.layer).is_loss:
+    if not stated and node.layer.is_loss:
         stated = (1.0,)
     return (stated + (0.0,) * count)[:count]
 
@@ -43,7 +44,7 @@ def propagate(draft: Draft) -> Draft:
         nodes.append(replace(node, propagate=ways))
         if any(ways) or any(param.lr_mult for param in node.params):
             flowing.update(blob.id for blob in node.tops)
-    return draft.having(nodes=tuple(nodes))
+    return replace(draft, nodes=tuple(nodes))
 
 
 def _ways(draft: Draft, layer: Written, node: Node, flowing: set[str]) -> tuple[bool, ...]:
@@ -55,5 +56,5 @@ def _ways(draft: Draft, layer: Written, node: Node, flowing: set[str]) -> tuple[
         stated = ()
     forced = draft.message.force_backward
     wanted = stated or tuple(forced or blob.id in flowing for blob in node.bottoms)
-    refused = cast(Layer, node.layer).label_bottoms
+    refused = node.layer.label_bottoms
     return tuple(want and index not in refused for index, want in enumerate(wanted))

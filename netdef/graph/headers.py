@@ -1,6 +1,8 @@
-"""Pass: the net's own `input` fields become Input layers, so that later passes know one way in alone."""
+"""Pass: the net's own `input` fields become Input layers, so that later passes meet only one kind of input."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from netdef.diagnostics import error
 from netdef.graph.draft import Draft, Written
@@ -12,10 +14,10 @@ def headers(draft: Draft) -> Draft:
     net = draft.message
     written = tuple(Written(message, draft.where.sub("layer", i)) for i, message in enumerate(net.layer))
     if not net.input:
-        return draft.having(written=written)
+        return replace(draft, written=written)
     sizes = _sizes(draft)
     inputs = tuple(_input_layer(draft, i, name, sizes) for i, name in enumerate(net.input))
-    return draft.having(written=inputs + written)
+    return replace(draft, written=inputs + written)
 
 
 def _sizes(draft: Draft) -> list[tuple[int, ...]]:

@@ -17,7 +17,7 @@ def infer(draft: Draft) -> Draft:
     inference = _Inference(draft, Sharing(draft))
     nodes = tuple(inference.node(index, node) for index, node in enumerate(draft.nodes))
     inference.check_supplied()
-    return draft.having(nodes=tuple(map(inference.sharing.settled, nodes)))
+    return replace(draft, nodes=tuple(map(inference.sharing.settled, nodes)))
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The text of a deployed graph, seen to say what the graph says."""
+"""How is a deployed graph written as a prototxt that is sure to compile to it again?"""
 
 from __future__ import annotations
 

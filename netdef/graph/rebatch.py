@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph.batch import Batch, batch_among
-from netdef.graph.reshape import with_shapes
+from netdef.graph.reshape import CannotTake, reshape, with_shapes
 from netdef.ir import Blob, Graph, Node, Shape
-from netdef.layers import Layer, Mismatch
+from netdef.layers import Layer
 from netdef.layers.axes import canonical
 from netdef.layers.data import Data, DummyData, HDF5Data, ImageData, MemoryData, WindowData
 from netdef.layers.joining import Slice
@@ -45,7 +44,7 @@ class Divisible:
         Raises:
             NetdefError: ND0721, the rows of a file are neither.
         """
-        sources = [node for node in graph.nodes if cast(Layer, node.layer).is_source]
+        sources = [node for node in graph.nodes if node.layer.is_source]
         files = [node for node in sources if not isinstance(node.layer, DummyData)]
         batch = batch_among(tuple(blob for node in (*files, *sources) for blob in node.tops), graph.nodes)
         axes = {blob.id: 0 for node in files for blob in node.tops} | dict(batch.axes)
@@ -64,35 +63,36 @@ class Divisible:
         Raises:
             NetdefError: ND0721, a layer refuses: it states sizes that hold for the whole batch alone, or mixes rows.
         """
-        shapes: dict[str, Shape] = {}
-        nodes = []
-        for node in self.graph.nodes:
-            nodes.append(self._node(node, shapes, rows))
-            shapes.update((blob.id, blob.shape) for blob in nodes[-1].tops)
-        graph = with_shapes(replace(self.graph, nodes=tuple(nodes)), shapes)
+        sources = [blob for node in self.graph.nodes if node.layer.is_source for blob in node.tops]
+        nodes = tuple(self._restated(rows))
+        try:
+            shapes = reshape(nodes, {blob.id: self._fewer(blob, rows) for blob in sources})
+        except CannotTake as fault:
+            raise NetdefError([_refusal(fault.node, fault.why)]) from fault
+        graph = with_shapes(replace(self.graph, nodes=nodes), shapes)
         refuse(_mixed(self.graph, graph))
         return graph
 
-    def _node(self, node: Node, shapes: Mapping[str, Shape], rows: Rows) -> Node:
-        layer = cast(Layer, node.layer)
-        if layer.is_source:
-            return replace(node, tops=tuple(self._top(blob, rows) for blob in node.tops))
-        bottoms = tuple(shapes[blob.id] for blob in node.bottoms)
-        layer = self._restated(node, layer, bottoms, rows)
-        found = zip(node.tops, _inferred(node, layer, bottoms), strict=True)
-        return replace(node, layer=layer, tops=tuple(replace(blob, shape=shape) for blob, shape in found))
-
-    def _top(self, blob: Blob, rows: Rows) -> Blob:
+    def _fewer(self, blob: Blob, rows: Rows) -> Shape:
         axis = self.axes.get(blob.id)
         size = None if axis is None else blob.shape[axis]
-        return blob if axis is None or size is None else replace(blob, shape=blob.shape.replace(axis, rows(size)))
+        return blob.shape if axis is None or size is None else blob.shape.replace(axis, rows(size))
 
-    def _restated(self, node: Node, layer: Layer, bottoms: tuple[Shape, ...], rows: Rows) -> Layer:
-        """A Reshape that states the batch as a number means the batch."""
-        if not isinstance(layer, Reshape) or bottoms[0] == node.bottoms[0].shape:
-            return layer
-        axis = self.batch.axis(node.tops[0].shape)
-        return layer if axis is None else layer.restated(bottoms[0], axis, rows)
+    def _restated(self, rows: Rows) -> Iterator[Node]:
+        """The nodes; a Reshape that states the batch as a number means the batch."""
+        following = set(self.axes)
+        for node in self.graph.nodes:
+            if any(blob.id in following for blob in node.bottoms):
+                following.update(blob.id for blob in node.tops)
+                yield self._with_batch(node, rows)
+            else:
+                yield node
+
+    def _with_batch(self, node: Node, rows: Rows) -> Node:
+        axis = self.batch.axis(node.tops[0].shape) if node.tops else None
+        if axis is None or not isinstance(node.layer, Reshape):
+            return node
+        return replace(node, layer=node.layer.restated(node.bottoms[0].shape, axis, rows))
 
 
 def streams(graph: Graph) -> Iterator[Node]:
@@ -116,19 +116,6 @@ def refuse(found: Iterator[Diagnostic]) -> None:
     """Raise what was found, if anything was."""
     if diagnostics := list(found):
         raise NetdefError(diagnostics)
-
-
-def _inferred(node: Node, layer: Layer, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    """What the shape rule says; parameters must stay as they are."""
-    try:
-        found = layer.infer(bottoms)
-    except Mismatch as mismatch:
-        raise NetdefError([_refusal(node, str(mismatch))]) from mismatch
-    for before, now in zip(node.params, layer.params(bottoms), strict=False):
-        if now.shape.count() != before.spec.shape.count():
-            why = f"its parameter would be {now.shape} in the place of {before.spec.shape}"
-            raise NetdefError([_refusal(node, why)])
-    return found
 
 
 def _mixed(whole: Graph, part: Graph) -> Iterator[Diagnostic]:

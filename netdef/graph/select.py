@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from netdef.diagnostics import Diagnostic, error, warning
@@ -23,7 +24,7 @@ def select(draft: Draft) -> Draft:
     for layer in kept:
         if layer.message.HasField("phase") and layer.message.phase != state.phase:
             draft.found.append(_own_phase(layer, phase))
-    return draft.having(phase=phase, written=kept, dropped=dropped)
+    return replace(draft, phase=phase, written=kept, dropped=dropped)
 
 
 def _own_phase(layer: Written, phase: Phase) -> Diagnostic:

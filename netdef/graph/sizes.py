@@ -1,4 +1,4 @@
-"""Is all there that a run needs: layers, and their sizes? A check goes on without, training and export cannot."""
+"""Does a graph have what a run needs, layers and known sizes? A check does without; training and export do not."""
 
 from __future__ import annotations
 

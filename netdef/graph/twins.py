@@ -1,12 +1,10 @@
-"""Are two features of a net one function of two inputs, as in a siamese net? Then one of them is the whole net."""
+"""Does a net apply the same layers to two inputs, as a siamese net does? Then one of its towers is all of it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 from netdef.ir import Blob, Graph, Node
-from netdef.layers import Layer
 from netdef.layers.data import Input
 
 
@@ -21,7 +19,7 @@ def one_tower(graph: Graph, first: Blob, second: Blob) -> tuple[Node, ...] | Non
         return None
     ((own, other),) = leaves
     maker = graph.producers[own.id]
-    if maker is not graph.producers[other.id] or _is_source(maker):
+    if maker is not graph.producers[other.id] or maker.layer.is_source:
         return graph.nodes
     layer = Input((own.shape,))
     cut = replace(
@@ -42,7 +40,7 @@ def _leaves(graph: Graph, first: Blob, second: Blob) -> set[tuple[Blob, Blob]]:
         one, two = (graph.producers[blob.id] for blob in pair)
         if pair[0].shape != pair[1].shape or pair[0].id == pair[1].id:
             return set()
-        if one is two or (_is_source(one) and _is_source(two)):
+        if one is two or (one.layer.is_source and two.layer.is_source):
             leaves.add(pair)
             continue
         if not _alike(one, two) or one.tops.index(pair[0]) != two.tops.index(pair[1]):
@@ -54,7 +52,3 @@ def _leaves(graph: Graph, first: Blob, second: Blob) -> set[tuple[Blob, Blob]]:
 
 def _alike(one: Node, two: Node) -> bool:
     return one.layer == two.layer and one.params == two.params and len(one.bottoms) == len(two.bottoms)
-
-
-def _is_source(node: Node) -> bool:
-    return cast(Layer, node.layer).is_source

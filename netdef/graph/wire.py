@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import Message
 
 from netdef.diagnostics import Label, Span, error
-from netdef.graph.draft import Draft, Written, counted
+from netdef.diagnostics.words import counted
+from netdef.graph.draft import Draft, Written
 from netdef.ir import UNKNOWN, Blob, Node, Places
 from netdef.layers import Arity
 from netdef.schema.suggest import nearest
@@ -24,7 +25,7 @@ AUTOMATIC = "(automatic)"
 def wire(draft: Draft) -> Draft:
     """Join the layers by their blobs (Caffe's net.cpp, AppendTop and AppendBottom)."""
     wiring = _Wiring(draft, Counter(name for layer in draft.written for name in layer.message.top))
-    return draft.having(nodes=tuple(wiring.node(layer) for layer in draft.written))
+    return replace(draft, nodes=tuple(wiring.node(layer) for layer in draft.written))
 
 
 @dataclass(slots=True)

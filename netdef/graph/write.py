@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
-from typing import Any, cast
+from typing import Any
 
 from netdef.ir import Graph, Node
-from netdef.layers import Layer
 from netdef.layers.filled import Filled
 from netdef.schema import netdef_pb2 as pb
 
@@ -157,7 +156,7 @@ def _names(graph: Graph) -> dict[str, str]:
         reads.subtract(blob.id for blob in node.bottoms)
         for index, blob in enumerate(node.tops):
             over = node.bottoms[index].id if index < len(node.bottoms) else ""
-            may = cast(Layer, node.layer).in_place and names.get(over) == blob.name and not reads[over]
+            may = node.layer.in_place and names.get(over) == blob.name and not reads[over]
             names[blob.id] = blob.name if may or blob.name not in taken else _fresh(f"{blob.name}_{node.id}", taken)
             taken.add(names[blob.id])
     return names

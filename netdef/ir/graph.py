@@ -16,15 +16,34 @@ Phase = Literal["TRAIN", "TEST"]
 
 
 class Rule(Protocol):
-    """What the verifier asks of a node's layer; `netdef.layers.Layer` has it, and much more."""
+    """What a graph and its passes ask of a node's layer; `netdef.layers.Layer` has it, and more besides."""
 
     @property
     def type(self) -> str:
         """Caffe's name of the layer type."""
 
     @property
+    def is_source(self) -> bool:
+        """Whether the tops come from outside the graph."""
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the first top counts into the loss unless `loss_weight` says otherwise."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a top may have a bottom's name."""
+
+    @property
+    def label_bottoms(self) -> frozenset[int]:
+        """The bottoms that no gradient flows to."""
+
+    @property
     def keeps(self) -> Keeps:
-        """What the way back needs of the way forward."""
+        """What the backward pass needs of the forward pass."""
+
+    def describe(self) -> str:
+        """The fields that decide the shape, in a few words."""
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """Shapes of the tops."""
@@ -140,6 +159,11 @@ class Node:
     def type(self) -> str:
         """Caffe's name of the layer type."""
         return self.layer.type
+
+    @property
+    def specs(self) -> tuple[ParamSpec, ...]:
+        """What its layer asks for each of its parameters; one that is shared may be otherwise with its owner."""
+        return self.layer.params(tuple(blob.shape for blob in self.bottoms))
 
     @property
     def cost(self) -> Cost:

@@ -10,8 +10,8 @@ from netdef.ir.shape import Dim
 def training_bytes(graph: Graph, histories: int = 1) -> Dim:
     """Predicted memory of a training step; None where a size is unknown.
 
-    Parameters, their gradients and `histories` rows of solver history, what the layers keep for the way back, and the
-    gradients of the two largest blobs, which are alive together.
+    Parameters, their gradients and `histories` rows of solver history, what the layers keep for the backward pass, and
+    the gradients of the two largest blobs, which are alive together.
     """
     cost = graph.cost
     trained = total(p.spec.shape.count() for p in graph.params.values() if p.lr_mult and not p.spec.statistic)
@@ -22,7 +22,7 @@ def training_bytes(graph: Graph, histories: int = 1) -> Dim:
 
 
 def kept_bytes(graph: Graph) -> Dim:
-    """What the layers keep between the way forward and the way back: blobs, each once, and masks and indices."""
+    """What the layers keep from the forward pass for the backward pass: blobs, each once, and masks and indices."""
     kept = {blob.id: blob for node in graph.nodes if _learns(node) for blob in _kept(graph, node)}
     extra = (_times(node.tops[0].shape.count(), node.layer.keeps.extra_bytes) for node in graph.nodes if node.tops)
     return total((*(float_bytes(blob.shape.count()) for blob in kept.values()), *extra))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from netdef.diagnostics.words import counted
 from netdef.ir import ONE, UNKNOWN, Filler, ParamSpec, Shape, agree
-from netdef.layers.axes import canonical, plural
+from netdef.layers.axes import canonical
 from netdef.layers.base import Arity, Layer, Mismatch, between, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
@@ -32,7 +33,7 @@ class Span:
             return Shape(())
         axis = canonical(self.axis, bottom)
         if axis + self.num_axes > bottom.rank:
-            found = f"the bottom has {plural(bottom.rank, 'axis')} ({bottom})"
+            found = f"the bottom has {counted(bottom.rank, 'axis')} ({bottom})"
             why = f"`num_axes: {self.num_axes}` from axis {axis} on is too many: {found}"
             raise Mismatch(why, bottom=0, code="ND0422")
         return Shape(bottom.sizes[axis:] if self.num_axes < 0 else bottom.sizes[axis : axis + self.num_axes])
@@ -52,7 +53,7 @@ class Span:
         start = self.start(bottom, factor)
         if start + factor.rank > bottom.rank:
             found = f"from axis {start} on the first has {bottom.rank - start}"
-            why = f"{kind}'s second input has {plural(factor.rank, 'axis')}, but {found}"
+            why = f"{kind}'s second input has {counted(factor.rank, 'axis')}, but {found}"
             raise Mismatch(why, bottom=1, other=0, code="ND0422")
         for i, size in enumerate(factor.sizes):
             if not agree(bottom[start + i], size):

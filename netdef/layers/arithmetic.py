@@ -7,9 +7,10 @@ from functools import reduce
 from math import exp, inf, log, nan
 from typing import ClassVar, Literal, Self, cast
 
+from netdef.diagnostics.words import counted
 from netdef.ir import UNKNOWN, Keeps, Shape
 from netdef.layers.activation import Elementwise
-from netdef.layers.axes import alike, canonical, plural
+from netdef.layers.axes import alike, canonical
 from netdef.layers.base import Arity, Layer, at_least, layer
 from netdef.layers.block import Block
 from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
@@ -173,7 +174,7 @@ class Eltwise(Layer):
         if coeff and operation == "PROD":
             param.reject("ND0421", "`coeff` weighs a sum; PROD has no use for it", "coeff", help="drop `coeff`")
         elif coeff and len(coeff) != block.num_bottoms:
-            found = f"{plural(len(coeff), 'value')} for {plural(block.num_bottoms, 'bottom')}"
+            found = f"{counted(len(coeff), 'value')} for {counted(block.num_bottoms, 'bottom')}"
             param.reject("ND0420", f"`coeff` has {found}", "coeff", help="give one for each bottom, or none at all")
         elif coeff and operation == "MAX":
             param.warn("ND0421", "`coeff` weighs a sum; MAX takes no notice of it", "coeff", help="drop `coeff`")

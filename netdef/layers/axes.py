@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netdef.diagnostics.words import counted
 from netdef.ir import Dim, Shape, agree, merge
 from netdef.layers.base import Mismatch
 
@@ -19,7 +20,7 @@ def canonical(axis: int, shape: Shape, *, field: str = "axis", bottom: int = 0) 
     if -rank <= axis < rank:
         return axis % rank
     raise Mismatch(
-        f"`{field}: {axis}` is out of range: the bottom has {plural(rank, 'axis')} ({shape})",
+        f"`{field}: {axis}` is out of range: the bottom has {counted(rank, 'axis')} ({shape})",
         bottom=bottom,
         code="ND0412",
         help=f"`{field}` may be {-rank} to {rank - 1} here" if rank else "a scalar has no axes",
@@ -69,13 +70,6 @@ def held(shape: Shape, what: str) -> Shape:
         code="ND0413",
         help="look for a digit too many in this layer or in the sizes of its bottom",
     )
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 value``, ``3 values``; ``1 axis``, ``2 axes``."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count} axes" if noun == "axis" else f"{count} {noun}s"
 
 
 def _difference(a: Shape, b: Shape, kind: str) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, Self, cast
 
+from netdef.diagnostics.words import counted
 from netdef.ir import UNKNOWN, Dim, Filler, ParamSpec, Shape, product
-from netdef.layers.axes import alike, canonical, held, plural
+from netdef.layers.axes import alike, canonical, held
 from netdef.layers.base import Arity, Layer, Mismatch, Unsupported, at_least, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
@@ -90,7 +91,7 @@ class Filters(Layer):
 
     def describe(self) -> str:
         """``64 outputs, kernel 3, pad 1``."""
-        return f"{plural(self.num_output, 'output')}, {self.window}"
+        return f"{counted(self.num_output, 'output')}, {self.window}"
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """One module of torch.nn, called on each bottom; a function of netdef.nn over more axes than torch knows."""
@@ -118,7 +119,7 @@ class Filters(Layer):
 
     def _check_channels(self, channels: Dim) -> None:
         if channels is not None and channels % self.group:
-            why = f"the bottom has {plural(channels, 'channel')}, which `group: {self.group}` does not divide"
+            why = f"the bottom has {counted(channels, 'channel')}, which `group: {self.group}` does not divide"
             raise Mismatch(why, bottom=0, code="ND0409")
 
     def _torch_step(self, g: TorchRecorder, channels: Dim, window: Window) -> Step:
@@ -311,14 +312,14 @@ def _batched(g: TorchRecorder, step: Step, x: Value, axis: int) -> Value:
     if axis == 1:
         return step(x)
     if axis == 0:
-        return cast(Value, g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0))
+        return g.torch.squeeze(step(g.torch.unsqueeze(x, 0)), 0)
     leading = tuple(_open(Shape((None, *x.shape.sizes[1:axis]))))  # the first is the batch, which a run may change
-    return cast(Value, g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading))
+    return g.torch.unflatten(step(g.torch.flatten(x, 0, axis - 1)), 0, leading)
 
 
 def _extended(g: TorchRecorder, x: Value, beyond: tuple[int, ...]) -> Value:
     """The value with zeros behind each spatial axis."""
-    return cast(Value, g.F.pad(x, tuple(n for size in reversed(beyond) for n in (0, size)))) if any(beyond) else x
+    return g.F.pad(x, tuple(n for size in reversed(beyond) for n in (0, size))) if any(beyond) else x
 
 
 def _pads(window: Window, beyond: tuple[int, ...]) -> list[int]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import ClassVar, Literal, Self
 
 from netdef.ir import UNKNOWN, Filler, ParamSpec, Shape
-from netdef.layers.axes import plural
 from netdef.layers.base import Arity, Layer, at_least, between, exactly, layer
+from netdef.layers.blob_shape import decode_shape, decode_shapes, spread
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
 from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
-
-_T = TypeVar("_T")
-MAX_COUNT = 2**31 - 1
-"""Caffe holds a blob's number of elements in an int."""
-_OLD_SIZES = ("num", "channels", "height", "width")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ class Input(Source):
         if len(shapes) not in (0, 1, block.num_tops):
             message = f"Input has {block.num_tops} tops and {len(shapes)} shapes; give one for all, or one for each top"
             block.reject("ND0472", message, "input_param")
-        return cls(_spread(shapes or (UNKNOWN,), block.num_tops))
+        return cls(spread(shapes or (UNKNOWN,), block.num_tops))
 
     def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """The shapes as written."""
@@ -306,7 +301,7 @@ class DummyData(Source):
         if len(m.data_filler) not in (0, 1, block.num_tops):
             p.reject("ND0477", f"{block.num_tops} tops need no, 1 or {block.num_tops} data_fillers", "data_filler")
         fillers = tuple(decode_filler(p.sub("data_filler", i)) for i in range(len(m.data_filler)))
-        shapes, fillers = _dummy_shapes(p), _spread(fillers or (Filler(),), block.num_tops)
+        shapes, fillers = decode_shapes(p), spread(fillers or (Filler(),), block.num_tops)
         for index, (shape, filler) in enumerate(zip(shapes, fillers, strict=False)):
             if why := filler.misfit(shape):
                 p.reject("ND0426", why, "data_filler", index)
@@ -347,22 +342,6 @@ class Parameter(Layer):
         return (g.op("Identity", g.param("weight")),)
 
 
-def decode_shape(block: Block, name: str, index: int = 0) -> Shape:
-    """Read a BlobShape field; its sizes must not be negative, nor its number of elements more than an int holds."""
-    value: Any = getattr(block.message, name)
-    dims = tuple((value if hasattr(value, "dim") else value[index]).dim)
-    shape = Shape(tuple(max(size, 0) for size in dims))
-    if any(size < 0 for size in dims):
-        block.reject("ND0478", f"a size cannot be negative: {'x'.join(map(str, dims))}", name, index)
-    _check_held(block, shape, name, index)
-    return shape
-
-
-def _check_held(block: Block, shape: Shape, name: str, index: int = 0) -> None:
-    if (shape.count() or 0) > MAX_COUNT:
-        block.reject("ND0479", f"{shape} has {shape.count()} elements; a blob holds {MAX_COUNT} at most", name, index)
-
-
 def _warn_unread(block: Block, names: tuple[str, ...]) -> None:
     """Caffe moves these fields out of `layers` of 2014, and leaves those in a `layer` of today unread."""
     for name in names:
@@ -373,38 +352,3 @@ def _warn_unread(block: Block, names: tuple[str, ...]) -> None:
 
 def _image_and_label(batch_size: int, transform: Transform, count: int) -> tuple[Shape, ...]:
     return (transform.cut(Shape.of(batch_size, None, None, None)), Shape.of(batch_size))[:count]
-
-
-def _dummy_shapes(block: Block) -> tuple[Shape, ...]:
-    """The tops' shapes: `shape`, or the four old fields, of which each is given once for all tops or once for each."""
-    old = [name for name in _OLD_SIZES if getattr(block.message, name)]
-    if not old:
-        shapes = tuple(decode_shape(block, "shape", i) for i in range(len(block.message.shape)))
-        _check_dummy_count(block, "shape", len(shapes))
-        return _spread(shapes or (UNKNOWN,), block.num_tops)
-    if block.message.shape:
-        names = ", ".join(f"`{name}`" for name in old)
-        block.reject("ND0477", f"`shape` and {names} exclude each other", old[0], help="keep `shape`")
-    columns = [_old_sizes(block, name) for name in _OLD_SIZES]
-    shapes = tuple(map(Shape, zip(*columns, strict=True)))
-    for shape in shapes:
-        _check_held(block, shape, old[0])
-    return shapes
-
-
-def _old_sizes(block: Block, name: str) -> tuple[int, ...]:
-    """One size for each top."""
-    sizes = tuple(getattr(block.message, name))
-    _check_dummy_count(block, name, len(sizes))
-    return _spread(sizes or (1,), block.num_tops)
-
-
-def _check_dummy_count(block: Block, name: str, found: int) -> None:
-    if found not in (1, block.num_tops):
-        need = "1" if block.num_tops == 1 else f"1 or {block.num_tops}"
-        message = f"{plural(block.num_tops, 'top')} need{'s' * (block.num_tops == 1)} {need} `{name}`, found {found}"
-        block.reject("ND0477", message, name)
-
-
-def _spread(items: tuple[_T, ...], count: int) -> tuple[_T, ...]:
-    return items * count if len(items) == 1 else (items * count)[:count]

@@ -1,4 +1,4 @@
-"""What is a DummyData with constant fillers in a net that is deployed? A blob that holds one number."""
+"""Which layer stands for a blob of a deployed net that holds one number everywhere?"""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from netdef.layers.record import OnnxBuilder, TorchRecorder, Value
 
 @dataclass(frozen=True, slots=True)
 class Filled(Layer):
-    """`value` everywhere; made by `netdef.graph.deploy` of a DummyData, never decoded.
+    """A blob that is `value` everywhere. `netdef.graph.filled` makes it of a DummyData or a Power; it is never decoded.
 
-    With `axis`, that axis has as many rows as the axis `rows` of the bottom, whose values count for nothing: what
-    stands for each row of a batch is as long as the batch. Without it there is no bottom.
+    With `axis`, the size of that axis is the size of axis `rows` of the bottom, whose values do not matter: so a
+    constant for each row of a batch is as long as the batch. Without `axis` there is no bottom.
     """
 
     type: ClassVar[str] = "DummyData"

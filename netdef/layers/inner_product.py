@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from netdef.diagnostics.words import counted
 from netdef.ir import UNKNOWN, Dim, Filler, ParamSpec, Shape, product
-from netdef.layers.axes import canonical, held, plural
+from netdef.layers.axes import canonical, held
 from netdef.layers.base import Layer, layer
 from netdef.layers.block import Block
 from netdef.layers.filler import decode_filler
@@ -63,7 +64,7 @@ class InnerProduct(Layer):
 
     def describe(self) -> str:
         """The number of outputs."""
-        return plural(self.num_output, "output")
+        return counted(self.num_output, "output")
 
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`torch.nn.Linear`, or `F.linear` with a transposed weight."""

@@ -19,7 +19,7 @@ HOW_TO_ALLOW = "`--allow-python` allows it, in a program `with netdef.allow_pyth
 
 
 class Host(Protocol):
-    """Runs a user's class to learn what its rules are; `netdef.nn.python` has one."""
+    """Runs a user's class to learn what its rules are; `netdef.nn.python_host` has one."""
 
     def shapes(self, layer: Python, bottoms: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
         """The shapes of the tops; raises Mismatch (ND0484) for what the class raises."""

@@ -56,8 +56,8 @@ class TorchRecorder:
         self.calls: list[Call] = []
         self._fresh = fresh
         self.nn = Namespace(self, "torch.nn")
-        self.F = Namespace(self, "torch.nn.functional")
-        self.torch = Namespace(self, "torch")
+        self.F: Functions = Namespace(self, "torch.nn.functional")
+        self.torch: Functions = Namespace(self, "torch")
         self.netdef = Namespace(self, "netdef.nn")
 
     def param(self, name: str) -> Value:
@@ -89,6 +89,13 @@ class TorchRecorder:
         result = Value(self._fresh(self.node), shape)
         self.calls.append(Call(kind, target, args, tuple(kwargs.items()), inputs, self.node, result))
         return result
+
+
+class Functions(Protocol):
+    """The names of a Python module of functions alone, each ready to be recorded."""
+
+    def __getattr__(self, name: str) -> Callable[..., Value]:
+        """A function that records the call of `name`."""
 
 
 class Namespace:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netdef.diagnostics.words import counted
 from netdef.ir import Dim
-from netdef.layers.axes import MAX_COUNT, plural
+from netdef.layers.axes import MAX_COUNT
 from netdef.layers.base import Mismatch
 from netdef.layers.block import Block
 
@@ -236,7 +237,7 @@ def _spread(sizes: Sizes, num_axes: int, name: str) -> Sizes:
     if len(sizes) == 1:
         return sizes * num_axes
     raise Mismatch(
-        f"`{name}` has {plural(len(sizes), 'value')}, but the bottom's spatial axes are {num_axes}",
+        f"`{name}` has {counted(len(sizes), 'value')}, but the bottom's spatial axes are {num_axes}",
         bottom=0,
         code="ND0408",
         help="give one value for all axes, or one for each",

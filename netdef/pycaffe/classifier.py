@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netdef.files import PathLike
 from netdef.pycaffe import mode
 from netdef.pycaffe.images import oversample, resize_image
 from netdef.pycaffe.io import Transformer
 from netdef.pycaffe.memory import Floats
 from netdef.pycaffe.net import Net
-from netdef.pycaffe.plan import PathLike
 
 
 class Classifier(Net):

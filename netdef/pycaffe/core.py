@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from netdef.diagnostics import NetdefError, error
+from netdef.files import PathLike
 from netdef.ir import Graph, Node
 from netdef.nn.python_layer import PythonLayer
 from netdef.pycaffe import mode
 from netdef.pycaffe.blob import Blob, ParamBlob
 from netdef.pycaffe.needs import needs
-from netdef.pycaffe.plan import PathLike, Plan
+from netdef.pycaffe.plan import Plan
 from netdef.pycaffe.sources import Sources
 from netdef.pycaffe.step import Step
 from netdef.targets.torch import build_module, load_arrays, net_layers, shared_blobs, tensors
@@ -186,7 +187,7 @@ class Core:
 
     def _make_steps(self, force_backward: bool, blobs: dict[str, Blob]) -> list[Step]:
         need = needs(self.graph, force_backward)
-        names = cast(dict[str, str], self.module.meta["modules"])
+        names: dict[str, str] = self.module.meta["modules"]
         children = dict(self.module.named_children())
 
         def step(node: Node) -> Step:

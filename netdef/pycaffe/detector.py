@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netdef.diagnostics import NetdefError, error
+from netdef.files import PathLike
 from netdef.pycaffe import mode
 from netdef.pycaffe.classifier import image_transformer
 from netdef.pycaffe.images import load_image, resize_image
 from netdef.pycaffe.memory import Floats
 from netdef.pycaffe.net import Net
-from netdef.pycaffe.plan import PathLike
 
 Window = Sequence[float]
 """(top, left, bottom, right), in pixels."""

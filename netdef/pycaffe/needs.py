@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 from netdef.ir import Graph, Node
-from netdef.layers import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,6 @@ def needs(graph: Graph, force: bool) -> dict[str, Need]:
 
 
 def _forced(node: Node) -> Need:
-    refused = cast(Layer, node.layer).label_bottoms
+    refused = node.layer.label_bottoms
     wanted = tuple(index not in refused for index in range(len(node.bottoms)))
-    return Need(not cast(Layer, node.layer).is_source, wanted)
+    return Need(not node.layer.is_source, wanted)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from netdef.diagnostics import NetdefError, error
+from netdef.files import PathLike
 from netdef.ir import Phase
 from netdef.pycaffe import mode
 from netdef.pycaffe.batches import Arrays, joined, split
@@ -18,7 +19,7 @@ from netdef.pycaffe.blob import Blob, ParamBlob
 from netdef.pycaffe.bygone import of_net
 from netdef.pycaffe.core import Callback, Core, LayerView
 from netdef.pycaffe.memory import Floats
-from netdef.pycaffe.plan import PathLike, Plan, plan_file
+from netdef.pycaffe.plan import Plan, plan_file
 from netdef.schema.suggest import nearest
 
 Outputs = dict[str, Floats]

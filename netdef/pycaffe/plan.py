@@ -10,13 +10,12 @@ from typing import Any
 
 from netdef.data.probe import prober
 from netdef.diagnostics import NetdefError, error, has_errors
+from netdef.files import PathLike
 from netdef.graph import Options, compile_net
 from netdef.ir import Graph, Phase
 from netdef.pycaffe import mode
 from netdef.schema import Where, read_message
 from netdef.schema import netdef_pb2 as pb
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)

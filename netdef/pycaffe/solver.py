@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from netdef.diagnostics import Diagnostic, NetdefError, has_errors
+from netdef.files import PathLike
 from netdef.pycaffe import mode
 from netdef.pycaffe.net import Net
 from netdef.pycaffe.training import Loop
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema import read_message
 from netdef.solver.config import SolverConfig
-
-PathLike = str | os.PathLike[str]
 
 
 class Solver:

@@ -26,7 +26,7 @@ class Sources:
         self._sources = {
             node.id: _open(graph, node, base_dir, seed)
             for node in graph.nodes
-            if cast(Layer, node.layer).is_source and node.type != "Input"
+            if node.layer.is_source and node.type != "Input"
         }
 
     def fill(self, node: Node, tops: list[Blob]) -> None:

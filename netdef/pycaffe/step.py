@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -18,7 +17,8 @@ from netdef.nn.python_layer import PythonLayer
 from netdef.nn.python_watch import blamed
 from netdef.pycaffe.blob import Blob, ParamBlob, Sizes
 from netdef.pycaffe.needs import Need
-from netdef.targets.torch.build import resolve
+from netdef.targets.record import with_values
+from netdef.targets.torch.build import function_of
 
 
 class Step:
@@ -201,9 +201,8 @@ class Step:
             for param in self.params:
                 param.flush()
             assert self.module is not None
-            return self.module(*_lower(call.inputs, values))
-        function = operator.getitem if call.kind == "item" else resolve(call.target)
-        return function(*_lower(call.args, values), **_lower(dict(call.kwargs), values))
+            return self.module(*with_values(call.inputs, values))
+        return function_of(call)(*with_values(call.args, values), **with_values(dict(call.kwargs), values))
 
     def _param(self, name: str) -> Tensor:
         return self.params[self._names.index(name)].tensor
@@ -234,14 +233,3 @@ def _gradients(pairs: list[tuple[Tensor, Tensor]], wanted: list[Tensor]) -> list
     found: Any  # None where nothing depends on a tensor, which the stubs do not know
     found = torch.autograd.grad(values, wanted, diffs, retain_graph=True, allow_unused=True)
     return [torch.zeros_like(t) if grad is None else grad for t, grad in zip(wanted, found, strict=True)]
-
-
-def _lower(value: Any, values: dict[str, Any]) -> Any:
-    """Recorded arguments with the tensors in the place of Values."""
-    if isinstance(value, Value):
-        return values[value.name]
-    if isinstance(value, dict):
-        return {key: _lower(item, values) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(_lower(item, values) for item in value)
-    return value

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netdef.files import PathLike
 from netdef.ir import Graph
 from netdef.pycaffe import mode
 from netdef.pycaffe.net import Net
-from netdef.pycaffe.plan import PathLike, Plan, plan_file, plan_message
+from netdef.pycaffe.plan import Plan, plan_file, plan_message
 from netdef.solver.config import NetChoice, SolverConfig
 from netdef.solver.events import Event, Warned
 from netdef.solver.factors import apply_rules

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netdef.diagnostics import NetdefError, RunError, error
-from netdef.files import write_atomic
+from netdef.files import PathLike, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PathLike = str | os.PathLike[str]
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#5B5B5B")
 """Colours that people with any colour vision tell apart (Okabe and Ito 2008), the most distinct ones first."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
+from netdef.files import PathLike
 from netdef.solver.metrics import metrics_path
 from netdef.solver.nets import read_config
 
-PathLike = str | os.PathLike[str]
 Curve = dict[int, float]
 """A number by iteration; what was told twice (a resumed run) counts as told last."""
 

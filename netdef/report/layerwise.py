@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import cast
 
 import torch
 from torch import Tensor, fx
 
 from netdef.ir import Blob, Filler, Graph, Node, Param
-from netdef.layers import Layer, registry
+from netdef.layers.data import Input
 from netdef.targets.torch import build_module, share
 
 
@@ -52,11 +51,11 @@ class Step:
 
 def steps(graph: Graph, module: fx.GraphModule) -> list[Step]:
     """A step for each layer that computes something, in order, with the parameters of `module`."""
-    return [_step(graph, module, node) for node in graph.nodes if node.tops and not cast(Layer, node.layer).is_source]
+    return [_step(graph, module, node) for node in graph.nodes if node.tops and not node.layer.is_source]
 
 
 def end_gradients(graph: Graph, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Where the way back begins: each loss with its weight; in a net without a loss, each output with 1."""
+    """Where the backward pass begins: each loss with its weight; in a net without a loss, each output with 1."""
     ends = list(graph.losses()) or [(blob, 1.0) for blob in graph.outputs]
     return {blob.id: torch.full_like(values[blob.id], weight) for blob, weight in ends}
 
@@ -85,7 +84,7 @@ def _device(module: fx.GraphModule) -> torch.device:
 def _alone(graph: Graph, node: Node) -> Graph:
     """A net of that layer, with an Input in the place of all before it."""
     inputs = tuple(Blob(f"in{i}", f"in{i}", blob.shape) for i, blob in enumerate(node.bottoms))
-    layer = registry()["Input"](shapes=tuple(blob.shape for blob in inputs))  # type: ignore[call-arg]  # found by name
+    layer = Input(tuple(blob.shape for blob in inputs))
     source = Node(f"{node.id}\0", "in", layer, (), inputs, loss_weights=(0.0,) * len(inputs))
     params = tuple(_unfilled(param) for param in node.params)
     node = replace(node, bottoms=inputs, params=params, loss_weights=(0.0,) * len(node.tops))

@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A net's rows and totals; `training_bytes` predicts the memory of an SGD step (see `netdef.ir.cost`)."""
+    """A net's rows and totals; `training_bytes` predicts the memory of an SGD step (see `netdef.ir.memory`)."""
 
     net: str
     phase: str

@@ -194,7 +194,7 @@ class _Bench:
         ms = {key: median(times) for key, times in self.clock.times.items()}
         whole = sum(time for (kind, _), time in ms.items() if kind != "net")
         rows = tuple(self._row(node, ms, whole) for node in self.graph.nodes if ("forward", node.id) in ms)
-        random = tuple(b.name for n in self.graph.nodes if _is_source(n) and n.id not in self.feeds for b in n.tops)
+        random = tuple(b.name for n in self.graph.nodes if n.layer.is_source and n.id not in self.feeds for b in n.tops)
         style = self.style
         return Timing(
             net=self.graph.name,
@@ -261,16 +261,12 @@ def _feed(graph: Graph, node: Node, bench: _Bench, base_dir: Path | None, seed: 
         return None
     if node.type != "DummyData" and probe(layer, base_dir=base_dir).shapes is None:
         return None
-    kept = tuple(n for n in graph.nodes if n.id == node.id or not _is_source(n))
+    kept = tuple(n for n in graph.nodes if n.id == node.id or not n.layer.is_source)
     alone = Graph(graph.name, graph.phase, kept, node.tops, graph.outputs, graph.path)
     style = bench.style
     return Feed(
         alone, bench.arguments, device=style.device, base_dir=base_dir, seed=seed, channels_last=style.channels_last
     )
-
-
-def _is_source(node: Node) -> bool:
-    return cast(Layer, node.layer).is_source
 
 
 def _rate(amounts: Iterable[Dim], ms: float) -> float | None:

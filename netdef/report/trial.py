@@ -1,21 +1,17 @@
-"""Which values can stand for a net's data where its databases are not there?"""
+"""Which values can stand in for a net's data where its databases are not there?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from netdef.diagnostics import NetdefError, error
 from netdef.graph import demand_layers
-from netdef.ir import Blob, Dim, Graph, Node, Param, Shape
-from netdef.layers import Layer, Mismatch
-
-_CARRIERS = frozenset({"Split", "Reshape", "Flatten", "Slice", "Concat", "Tile", "Crop", "Dropout"})
-"""Layers that hand values on as they are: what reads their tops decides what may stand in their bottoms."""
+from netdef.graph.readers import readers
+from netdef.graph.reshape import CannotTake, reshaped
+from netdef.ir import Blob, Dim, Graph, Node, Shape
 
 
 def random_values(graph: Graph, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -41,37 +37,19 @@ def require_sizes(graph: Graph) -> None:
 
 
 def with_batch(graph: Graph, batch: int) -> Graph:
-    """The same net on at most `batch` rows; unchanged where a layer insists on its number of rows."""
+    """The same net on at most `batch` rows; unchanged where a layer, or a parameter, insists on its number of rows."""
     rows = next((blob.shape[0] for blob in graph.inputs if blob.shape.known and blob.shape.rank), None)
     if rows is None or rows <= batch:
         return graph
     shapes = {b.id: _rows(b.shape, rows, batch) for b in graph.inputs}
     try:
-        return _reshaped(graph, shapes)
-    except Mismatch:
+        return reshaped(graph, shapes)
+    except CannotTake:
         return graph
 
 
 def _rows(shape: Shape, rows: int, batch: int) -> Shape:
     return shape.replace(0, batch) if shape.known and shape.rank and shape[0] == rows else shape
-
-
-def _reshaped(graph: Graph, shapes: dict[str, Shape]) -> Graph:
-    """The graph with other input shapes, every shape rule asked again. Raises Mismatch where one refuses."""
-    blobs: dict[str, Blob] = {}
-    params: dict[str, Param] = {}
-    nodes = []
-    for node in graph.nodes:
-        bottoms = tuple(blobs[blob.id] for blob in node.bottoms)
-        sizes = tuple(blob.shape for blob in bottoms)
-        found = tuple(shapes[b.id] for b in node.tops) if cast(Layer, node.layer).is_source else node.layer.infer(sizes)
-        tops = tuple(replace(blob, shape=shape) for blob, shape in zip(node.tops, found, strict=True))
-        blobs.update((blob.id, blob) for blob in tops)
-        specs = node.layer.params(sizes)
-        held = (params.setdefault(p.id, replace(p, spec=s)) for p, s in zip(node.params, specs, strict=True))
-        nodes.append(replace(node, bottoms=bottoms, tops=tops, params=tuple(held)))
-    inputs, outputs = (tuple(blobs[blob.id] for blob in old) for old in (graph.inputs, graph.outputs))
-    return replace(graph, nodes=tuple(nodes), inputs=inputs, outputs=outputs)
 
 
 def _example(blob: Blob) -> str:
@@ -82,35 +60,20 @@ def _example(blob: Blob) -> str:
 
 def _values(graph: Graph, blob: Blob, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     sizes = blob.shape.known_sizes()
-    if any(_wants_positive(node, index) for node, index in _readers(graph, blob)):
+    if any(_wants_positive(node, index) for node, index in readers(graph, blob)):
         return 0.1 + torch.rand(sizes, generator=generator, dtype=dtype)
-    limit = min((limit for limit in _limits(graph, blob) if limit is not None), default=None)
+    limits = (_limit(node, index) for node, index in readers(graph, blob))
+    limit = min((limit for limit in limits if limit is not None), default=None)
     if limit is None:
         return torch.randn(sizes, generator=generator, dtype=dtype)
     values = torch.randint(max(limit, 1), sizes, generator=generator).to(dtype)
-    if any(_is_mark(node, index) for node, index in _readers(graph, blob)):
+    if any(_is_mark(node, index) for node, index in readers(graph, blob)):
         values[0] = 0  # every sequence begins in the first step
     return values
 
 
-def _readers(graph: Graph, blob: Blob) -> Iterator[tuple[Node, int]]:
-    """Who makes use of a blob's values, and as which of its bottoms."""
-    for node in graph.nodes:
-        for index, bottom in enumerate(node.bottoms):
-            if bottom.id == blob.id and node.type in _CARRIERS:
-                for top in node.tops:
-                    yield from _readers(graph, top)
-            elif bottom.id == blob.id:
-                yield node, index
-
-
-def _limits(graph: Graph, blob: Blob) -> Iterator[Dim]:
-    """How many whole values each reader of the blob allows; None where any number will do."""
-    for node, index in _readers(graph, blob):
-        yield _limit(node, index)
-
-
 def _limit(node: Node, index: int) -> Dim:
+    """How many whole values a reader allows; None where any number will do."""
     layer: Any = node.layer  # each type has its own fields
     shape = node.bottoms[0].shape
     if node.type in ("SoftmaxWithLoss", "InfogainLoss", "Accuracy") and index == 1:

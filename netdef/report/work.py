@@ -12,17 +12,16 @@ from netdef.ir.cost import FLOAT_BYTES, total
 
 
 def forward_work(node: Node) -> tuple[Dim, Dim]:
-    """FLOPs and bytes of the way there."""
-    adds = node.layer.cost(tuple(b.shape for b in node.bottoms), tuple(b.shape for b in node.tops))
-    return _doubled(adds), _moved(_counts(node))
+    """FLOPs and bytes of the forward pass."""
+    return _doubled(node.cost.multiply_adds), _moved(_counts(node))
 
 
 def backward_work(node: Node) -> tuple[Dim, Dim]:
-    """FLOPs and bytes of the way back: once for the gradient of the bottoms, once for that of the parameters.
+    """FLOPs and bytes of the backward pass: once for the gradient of the bottoms, once for that of the parameters.
 
     The first needs the parameters, the second the bottoms, both the gradient of the tops.
     """
-    adds = node.layer.cost(tuple(b.shape for b in node.bottoms), tuple(b.shape for b in node.tops))
+    adds = node.cost.multiply_adds
     learned = [p.spec.shape.count() for p in node.params if p.lr_mult and not p.spec.statistic]
     flowing = [b.shape.count() for b, flows in zip(node.bottoms, node.propagate, strict=True) if flows]
     read = [blob.shape.count() for blob in node.tops]

@@ -1,4 +1,4 @@
-"""What makes a recording as fast and small as a net written by hand: affine BatchNorm in one call, ReLU in place."""
+"""How does a recording become as fast and small as a net written by hand? BatchNorm in one call, ReLU in place."""
 
 from __future__ import annotations
 

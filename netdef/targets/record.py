@@ -1,9 +1,9 @@
-"""The torch recording of a whole graph, which the FX module and the ejected source are both made from."""
+"""The torch recording of a whole graph, from which both the FX module and the ejected source are made."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.graph import demand_sizes
-from netdef.ir import Blob, Graph, Node, ParamSpec
+from netdef.ir import Blob, Graph, Node
 from netdef.layers import Layer, Unsupported
 from netdef.layers.record import Call, TorchRecorder, Value
 
@@ -57,14 +57,31 @@ def typed(value: Any) -> Any:
     return type(value)(map(typed, value)) if isinstance(value, tuple | list) else value
 
 
+def with_values(argument: Any, values: Mapping[str, Any]) -> Any:
+    """A recorded argument with what each Value stands for, by its name, in its place."""
+    if isinstance(argument, Value):
+        return values[argument.name]
+    if isinstance(argument, dict):
+        return {key: with_values(item, values) for key, item in argument.items()}
+    if isinstance(argument, tuple | list):
+        return type(argument)(with_values(item, values) for item in argument)
+    return argument
+
+
+def identifier(name: str) -> str:
+    """A layer's or blob's name as far as it can be one in Python; keywords are left."""
+    stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+    return f"_{stem}" if not stem or stem[0].isdigit() else stem
+
+
 def _as_typed(call: Call) -> Call:
     kwargs = tuple((name, typed(value)) for name, value in call.kwargs)
     return replace(call, args=tuple(map(typed, call.args)), kwargs=kwargs)
 
 
-def _reshaped(node: Node, specs: tuple[ParamSpec, ...]) -> Iterator[Diagnostic]:
+def _reshaped(node: Node) -> Iterator[Diagnostic]:
     """The parameters that a node shares with another shape than its owner's, which a torch module cannot hold."""
-    for spec, param in zip(specs, node.params, strict=True):
+    for spec, param in zip(node.specs, node.params, strict=True):
         if spec.shape != param.spec.shape:
             shapes = f"as {spec.shape}, and its owner has {param.spec.shape}"
             message = f'"{node.name}" shares "{param.shared_name}" {shapes}'
@@ -86,9 +103,8 @@ class _Recorder:
         if layer.is_source:
             self._enter(node.tops)
             return
-        specs = layer.params(tuple(blob.shape for blob in node.bottoms))
-        self.found += _reshaped(node, specs)
-        g = TorchRecorder(node.id, graph.phase, specs, self._fresh)
+        self.found += _reshaped(node)
+        g = TorchRecorder(node.id, graph.phase, node.specs, self._fresh)
         if self.found and not all(blob.shape.ranked for blob in node.bottoms):
             self.values.update((blob.id, Value(self._fresh(node.id))) for blob in node.tops)
             return  # behind a layer that was refused; its rule cannot be asked
@@ -117,7 +133,7 @@ class _Recorder:
         value = self.values[blob.id]
         if node.propagate[index] or blob.id not in self._learning:
             return value
-        return Value(cast(Value, g.torch.detach(value)).name, blob.shape)
+        return Value(g.torch.detach(value).name, blob.shape)
 
     def total(self, graph: Graph) -> Value | None:
         """Record the sum of the weighted losses, each summed over its elements as Caffe does."""
@@ -135,9 +151,7 @@ class _Recorder:
 
     def _fresh(self, name: str) -> str:
         """A Python identifier made of a layer's or blob's name, used once."""
-        stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
-        stem = f"_{stem}" if not stem or stem[0].isdigit() else stem
-        fresh = stem
+        fresh = stem = identifier(name)
         while fresh in self._used:  # a layer's own name may end in _2 as well
             self._used[stem] += 1
             fresh = f"{stem}_{self._used[stem]}"

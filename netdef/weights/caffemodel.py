@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from netdef.files import replacing
+from netdef.files import PathLike, replacing
 from netdef.schema.weights_pb2 import BlobProto, Layer, NetParameter, V0Layer, V1Layer
 from netdef.weights import blob, types
-from netdef.weights.faults import Damaged, PathLike, blob_place, inside, reported
+from netdef.weights.faults import Damaged, blob_place, inside, reported
 from netdef.weights.model import LayerWeights, Weights
 from netdef.weights.narrow import Floats
 from netdef.weights.wire import VARINT, Field, Wire, header
@@ -76,43 +76,36 @@ def too_large_for_caffe(path: PathLike) -> bool:
     return Path(os.fspath(path)).stat().st_size > CAFFE_LIMIT_BYTES
 
 
+_V2 = (Layer.NAME_FIELD_NUMBER, Layer.TYPE_FIELD_NUMBER, Layer.BLOBS_FIELD_NUMBER)
+_V1 = (V1Layer.NAME_FIELD_NUMBER, V1Layer.TYPE_FIELD_NUMBER, V1Layer.BLOBS_FIELD_NUMBER)
+_V0 = (V0Layer.NAME_FIELD_NUMBER, V0Layer.TYPE_FIELD_NUMBER, V0Layer.BLOBS_FIELD_NUMBER)
+"""The numbers of a layer's fields in each layout: its name, its type, its blobs."""
+
+
 def _layer(wire: Wire, message: Field) -> LayerWeights:
-    name = kind = ""
-    blobs: list[Field] = []
-    for field in wire.message(message):
-        if field.number == Layer.NAME_FIELD_NUMBER:
-            name = wire.text(field)
-        elif field.number == Layer.TYPE_FIELD_NUMBER:
-            kind = wire.text(field)
-        elif field.number == Layer.BLOBS_FIELD_NUMBER:
-            blobs.append(field)
-    return _assembled(wire, name, kind, blobs)
+    return _read_layer(wire, message, _V2, wire.text)
 
 
 def _old_layer(wire: Wire, message: Field) -> LayerWeights:
+    """A layer of layout V1, or of V0, which stands inside one of V1."""
+    nested = next((field for field in wire.message(message) if field.number == V1Layer.LAYER_FIELD_NUMBER), None)
+    if nested is not None:
+        return _read_layer(wire, nested, _V0, lambda field: types.of_word(wire.text(field)))
+    return _read_layer(wire, message, _V1, lambda field: types.of_number(_integer(field)))
+
+
+def _read_layer(
+    wire: Wire, message: Field, numbers: tuple[int, int, int], type_of: Callable[[Field], str]
+) -> LayerWeights:
+    name_number, type_number, blobs_number = numbers
     name = kind = ""
     blobs: list[Field] = []
     for field in wire.message(message):
-        if field.number == V1Layer.LAYER_FIELD_NUMBER:
-            return _oldest_layer(wire, field)
-        if field.number == V1Layer.NAME_FIELD_NUMBER:
+        if field.number == name_number:
             name = wire.text(field)
-        elif field.number == V1Layer.TYPE_FIELD_NUMBER:
-            kind = types.of_number(_integer(field))
-        elif field.number == V1Layer.BLOBS_FIELD_NUMBER:
-            blobs.append(field)
-    return _assembled(wire, name, kind, blobs)
-
-
-def _oldest_layer(wire: Wire, message: Field) -> LayerWeights:
-    name = kind = ""
-    blobs: list[Field] = []
-    for field in wire.message(message):
-        if field.number == V0Layer.NAME_FIELD_NUMBER:
-            name = wire.text(field)
-        elif field.number == V0Layer.TYPE_FIELD_NUMBER:
-            kind = types.of_word(wire.text(field))
-        elif field.number == V0Layer.BLOBS_FIELD_NUMBER:
+        elif field.number == type_number:
+            kind = type_of(field)
+        elif field.number == blobs_number:
             blobs.append(field)
     return _assembled(wire, name, kind, blobs)
 

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from netdef.diagnostics import NetdefError, RunError, error
-
-PathLike = str | os.PathLike[str]
-
+from netdef.files import PathLike
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 

@@ -16,9 +16,9 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import numpy as np
 
-from netdef.files import replacing
+from netdef.files import PathLike, replacing
 from netdef.weights.blob import MAX_AXES, shape_text
-from netdef.weights.faults import Damaged, PathLike, blob_place, inside, reported
+from netdef.weights.faults import Damaged, blob_place, inside, reported
 from netdef.weights.model import LayerWeights, Weights, is_index
 from netdef.weights.narrow import Floats, to_float32
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from netdef.files import PathLike
 from netdef.weights import tensors
-from netdef.weights.faults import Damaged, PathLike, inside
+from netdef.weights.faults import Damaged, inside
 from netdef.weights.model import LayerWeights, Weights
 from netdef.weights.narrow import Floats, to_float32
 

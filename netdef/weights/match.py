@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from netdef.diagnostics import Diagnostic, NetdefError, error, note, warning
+from netdef.diagnostics.words import counted, some
 from netdef.weights.blob import shape_text
 from netdef.weights.caffemodel import four_axes
 from netdef.weights.faults import blob_place
@@ -142,14 +143,10 @@ def _other_number(
     parts += [f"too many {', '.join(extra)}"] if extra else []
     return error(
         "ND0610",
-        f'{file.path}: layer "{layer.name}" has {_blobs(len(layer.blobs))} in the file ({stored or "none"}) '
-        f"and {_blobs(len(params))} in the net ({net}): {'; '.join(parts)}",
+        f'{file.path}: layer "{layer.name}" has {counted(len(layer.blobs), "blob")} in the file ({stored or "none"}) '
+        f"and {counted(len(params), 'blob')} in the net ({net}): {'; '.join(parts)}",
         help=f'make the layer as it was (its bias_term, say), or give "{layer.name}" another name in the net',
     )
-
-
-def _blobs(count: int) -> str:
-    return "1 blob" if count == 1 else f"{count} blobs"
 
 
 def _report(
@@ -174,15 +171,10 @@ def _account(
 ) -> Iterator[Diagnostic]:
     """One note of what went where, unless every layer of both sides found its other."""
     if matched and (skipped or left):
-        parts = [f"{len(matched)} layer{'s'[: len(matched) != 1]} matched"]
-        parts += [f"{len(skipped)} skipped, not in the net ({_some(skipped)})"] if skipped else []
-        parts += [f"{len(left)} left at their fillers ({_some(left)})"] if left else []
+        parts = [f"{counted(len(matched), 'layer')} matched"]
+        parts += [f"{len(skipped)} skipped, not in the net ({some(skipped, _MOST_NAMES)})"] if skipped else []
+        parts += [f"{len(left)} left at their fillers ({some(left, _MOST_NAMES)})"] if left else []
         yield note("ND0619", f"{', '.join(file.path for file in files)}: {', '.join(parts)}")
-
-
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(f'"{name}"' for name in list(names)[:_MOST_NAMES])
-    return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 
 def _warnings(files: Sequence[Weights], matched: Collection[str], names: Collection[str]) -> Iterator[Diagnostic]:
@@ -204,7 +196,9 @@ def _not_finite(files: Sequence[Weights], arrays: Mapping[tuple[str, int], Float
 
 def _strictly(report: MatchReport, files: Sequence[Weights]) -> Iterator[Diagnostic]:
     if report.left and not files:
-        yield error("ND0612", f"no weights are given for {_some(report.left)}", help="name the files by --weights")
+        yield error(
+            "ND0612", f"no weights are given for {some(report.left, _MOST_NAMES)}", help="name the files by --weights"
+        )
         return
     paths = ", ".join(file.path for file in files)
     for name in report.skipped:

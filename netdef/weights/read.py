@@ -8,9 +8,10 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from netdef.diagnostics import NetdefError
+from netdef.files import PathLike
 from netdef.schema.weights_pb2 import BlobProto, NetParameter, SolverState
 from netdef.weights import caffemodel, hdf5, keys, tensors
-from netdef.weights.faults import Damaged, PathLike, reported, wrong
+from netdef.weights.faults import Damaged, reported, wrong
 from netdef.weights.model import Weights
 from netdef.weights.narrow import Floats
 from netdef.weights.wire import BYTES, FIXED32, FIXED64, VARINT, Wire

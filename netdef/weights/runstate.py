@@ -13,8 +13,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from netdef.files import PathLike
 from netdef.weights import keys, tensors
-from netdef.weights.faults import Damaged, PathLike, reported
+from netdef.weights.faults import Damaged, reported
 from netdef.weights.read import RUN_STATE, expect, mapped
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]

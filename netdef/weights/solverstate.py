@@ -15,10 +15,10 @@ from mmap import mmap
 import h5py  # type: ignore[import-untyped]
 import numpy as np
 
-from netdef.files import replacing
+from netdef.files import PathLike, replacing
 from netdef.schema.weights_pb2 import SolverState
 from netdef.weights import blob, hdf5
-from netdef.weights.faults import Damaged, PathLike, inside, reported
+from netdef.weights.faults import Damaged, inside, reported
 from netdef.weights.narrow import Floats
 from netdef.weights.read import STATE, expect, is_hdf5, mapped
 from netdef.weights.wire import VARINT, Field, Wire, header

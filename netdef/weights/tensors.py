@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netdef.files import replacing
+from netdef.files import PathLike, replacing
 from netdef.weights.blob import MAX_AXES, raw
-from netdef.weights.faults import Damaged, PathLike, inside, reported
+from netdef.weights.faults import Damaged, inside, reported
 
 _HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 # What is read: Python's objects take some thirty times the bytes of their JSON. 100,000 tensors have a header of 8 MB.

@@ -16,13 +16,13 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from netdef.diagnostics import Diagnostic, Source, has_errors, warning
-from netdef.files import replacing
+from netdef.files import PathLike, replacing
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.bind import bind
 from netdef.schema.upgrade import upgrade_batch_norms, upgrade_inputs, upgrade_net
 from netdef.text import parse
 from netdef.weights.caffemodel import read, write_layer
-from netdef.weights.faults import PathLike, reported
+from netdef.weights.faults import reported
 from netdef.weights.model import LayerWeights, Weights
 from netdef.weights.narrow import Floats
 from netdef.weights.read import WEIGHTS, expect, is_hdf5, mapped

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 
 from netdef.diagnostics import Diagnostic, warning
+from netdef.files import PathLike
 from netdef.weights.caffemodel import CAFFE_LIMIT_BYTES, too_large_for_caffe, write_caffemodel
-from netdef.weights.faults import PathLike, wrong
+from netdef.weights.faults import wrong
 from netdef.weights.hdf5 import write_hdf5
 from netdef.weights.keys import write_safetensors
 from netdef.weights.model import LayerWeights

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from netdef.cli.report import FORMATS, fail, show, wants_color
-from netdef.diagnostics import NetdefError, RunError, error
+from netdef.cli.report import FORMATS, show, wants_color
+from netdef.diagnostics import error
 
 FOUND = [error("ND0101", "found")]
 
@@ -34,14 +34,6 @@ def test_other_forms_go_to_stdout(form: str, capsys: pytest.CaptureFixture[str])
 def test_json_is_whole_when_nothing_was_found(capsys: pytest.CaptureFixture[str]) -> None:
     show([], "json")
     assert json.loads(capsys.readouterr().out)["diagnostics"] == []
-
-
-@pytest.mark.parametrize(("failure", "code"), [(NetdefError(FOUND), 1), (RunError(FOUND), 3)])
-def test_exit_code(failure: NetdefError, code: int, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        fail(failure)
-    assert end.value.code == code
-    assert "ND0101" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from torch import fx
 
 from netdef.cli import main
 from netdef.deploy import export, prove, replay, runtime
-from netdef.deploy.export import torch_twin
-from netdef.deploy.verify import run_torch
+from netdef.deploy.twin import run_torch, torch_twin
 from netdef.diagnostics import NetdefError, Source
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy

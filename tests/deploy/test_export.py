@@ -13,6 +13,7 @@ from netdef.graph import Options, load
 from netdef.ir import Shape
 from netdef.targets.onnx import data_file, save
 from netdef.targets.onnx.opset import definitions
+from netdef.weights import LayerWeights, read_weights, write_caffemodel
 from tests.golden_cases import GOLDEN, cases, prototxt
 
 EXPORT = import_module("netdef.deploy.export")
@@ -165,18 +166,12 @@ def test_nothing_is_written_when_the_proof_fails(lenet, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_weights_that_are_no_numbers(lenet, tmp_path, monkeypatch):
-    module = import_module("netdef.deploy.export")
-    real = module.tensors
-
-    def spoilt(*arguments):
-        held = real(*arguments)
-        held["conv1.weight"].data[0, 0, 0, :2] = float("nan")
-        return held
-
-    monkeypatch.setattr(module, "tensors", spoilt)
+def test_weights_that_are_no_numbers(lenet, tmp_path):
+    (weight, bias) = map(np.copy, read_weights(WEIGHTS[0])["conv1"])
+    weight[0, 0, 0, :2] = np.nan
+    write_caffemodel(tmp_path / "nan.caffemodel", "", [LayerWeights("conv1", "Convolution", (weight, bias))])
     with pytest.raises(NetdefError, match=r'ND0913.*"conv1.weight" has 2 values'):
-        export(lenet, tmp_path / "m.onnx")
+        export(lenet, tmp_path / "m.onnx", weights=[*WEIGHTS, tmp_path / "nan.caffemodel"])
 
 
 def test_a_folder_that_is_not_there(lenet, tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from onnx import numpy_helper
 
 from netdef.deploy import BlobError, prove, runtime
-from netdef.deploy.export import torch_twin
 from netdef.deploy.inputs import trial
+from netdef.deploy.twin import torch_twin
 from netdef.deploy.verify import blob_error, check, require_close, with_rounding
 from netdef.diagnostics import RunError, Source, error
 from netdef.graph import Options, load

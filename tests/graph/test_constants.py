@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from netdef.deploy import export
 from netdef.deploy.folding import fold_files
-from netdef.deploy.twin import in_torch, loaded
-from netdef.deploy.verify import run_torch
+from netdef.deploy.twin import in_torch, loaded, run_torch
 from netdef.diagnostics import Source
 from netdef.graph import Options, load
 from netdef.graph.deploy import deploy

@@ -93,6 +93,7 @@ def test_batch_stays_where_a_layer_needs_it() -> None:
 
 
 CORPUS = Path(__file__).parents[3] / "shared/corpus"
+STATES_SIZES = re.compile(r"\binput|(DUMMY|MEMORY|HDF5|IMAGE|WINDOW)_?DATA", re.IGNORECASE)
 
 
 @pytest.mark.corpus
@@ -100,6 +101,8 @@ CORPUS = Path(__file__).parents[3] / "shared/corpus"
 def test_real_nets_stay_what_they_are() -> None:
     written = 0
     for path in sorted(CORPUS.rglob("*.prototxt")):
+        if not STATES_SIZES.search(path.read_text(errors="replace")):
+            continue  # its sizes are in a database
         try:
             graph, messages = load_written(path, TEST)
         except NetdefError:

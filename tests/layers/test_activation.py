@@ -12,7 +12,7 @@ from netdef.ir import Filler
 from netdef.layers import Mismatch
 from netdef.nn import above
 from netdef.targets.torch import build_module
-from tests.layer_decoding import decode, made, shape, shapes
+from tests.layer_decoding import assert_refused, made, shape, shapes
 
 ENDS = 'bottom: "x" top: "y"'
 SAME_SHAPE = ["ReLU", "Sigmoid", "TanH", "ELU", "BNLL", "Swish", "Threshold", "Dropout", "PReLU"]
@@ -35,9 +35,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "code", "spot", "message"), REFUSED)
 def test_refused(text: str, code: str, spot: str, message: str) -> None:
-    _, (found,) = decode(f"{text} {ENDS}")
-    assert found.span is not None
-    assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+    assert_refused(f"{text} {ENDS}", code, spot, message)
 
 
 PRELU = [

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from netdef.ir import ONE, ZERO
-from netdef.layers import Mismatch
-from tests.layer_decoding import decode, made, shapes
+from tests.layer_decoding import assert_mismatch, assert_refused, made, shapes
 from tests.layer_running import run
 
 SCALE = 'type: "Scale" bottom: "x" top: "y" scale_param'
@@ -52,16 +51,11 @@ MISMATCHES = [
 
 @pytest.mark.parametrize(("text", "bottoms", "code", "message"), MISMATCHES)
 def test_mismatch(text: str, bottoms: str, code: str, message: str) -> None:
-    with pytest.raises(Mismatch) as caught:
-        made(text).infer(shapes(bottoms))
-    assert (caught.value.code, message in str(caught.value)) == (code, True), str(caught.value)
+    assert_mismatch(text, bottoms, code, message)
 
 
 def test_refused() -> None:
-    _, (found,) = decode(f"{BIAS} {{ num_axes: -2 }}")
-    assert found.span is not None
-    assert (found.code, found.span.text) == ("ND0423", "-2")
-    assert found.message == "`num_axes` must be -1 (all) or more, found -2"
+    assert_refused(f"{BIAS} {{ num_axes: -2 }}", "ND0423", "-2", "`num_axes` must be -1 (all) or more, found -2")
 
 
 def test_how_they_begin() -> None:

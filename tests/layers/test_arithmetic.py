@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from netdef.layers import Mismatch
-from tests.layer_decoding import decode, made, shapes
+from tests.layer_decoding import assert_mismatch, assert_refused, made, shapes
 from tests.layer_running import run
 
 ELTWISE = 'type: "Eltwise" bottom: "a" bottom: "b" top: "y" eltwise_param'
@@ -77,9 +77,7 @@ MISMATCHES = [
 
 @pytest.mark.parametrize(("text", "bottoms", "code", "message"), MISMATCHES)
 def test_mismatch(text: str, bottoms: str, code: str, message: str) -> None:
-    with pytest.raises(Mismatch) as caught:
-        made(text).infer(shapes(bottoms))
-    assert (caught.value.code, message in str(caught.value)) == (code, True), str(caught.value)
+    assert_mismatch(text, bottoms, code, message)
 
 
 def test_the_clash_names_both_bottoms() -> None:
@@ -102,9 +100,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "code", "spot", "message"), REFUSED)
 def test_refused(text: str, code: str, spot: str, message: str) -> None:
-    _, (found,) = decode(text)
-    assert found.span is not None
-    assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+    assert_refused(text, code, spot, message)
 
 
 def leaves(*rows: tuple[float, ...]) -> dict[str, torch.Tensor]:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional
 
-from netdef.layers import Mismatch
 from netdef.nn import im2col
 from netdef.targets.torch import tensors
-from tests.layer_decoding import decode, made, shapes
+from tests.layer_decoding import assert_mismatch, assert_refused, decode, made, shapes
 from tests.layer_running import built
 
 CONV = 'type: "Convolution" bottom: "x" top: "y" convolution_param'
@@ -125,9 +124,7 @@ MISMATCHES = [
 
 @pytest.mark.parametrize(("text", "bottoms", "code", "message"), MISMATCHES)
 def test_mismatch(text: str, bottoms: str, code: str, message: str) -> None:
-    with pytest.raises(Mismatch) as caught:
-        made(text).infer(shapes(bottoms))
-    assert (caught.value.code, message in str(caught.value)) == (code, True), str(caught.value)
+    assert_mismatch(text, bottoms, code, message)
 
 
 REFUSED = [
@@ -165,9 +162,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "code", "spot", "message"), REFUSED)
 def test_refused(text: str, code: str, spot: str, message: str) -> None:
-    _, (found,) = decode(text)
-    assert found.span is not None
-    assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+    assert_refused(text, code, spot, message)
 
 
 def test_every_error_in_one_run() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netdef.layers import Mismatch
 from netdef.nn import LabelError
-from tests.layer_decoding import decode, made, shapes
+from tests.layer_decoding import assert_mismatch, assert_refused, made, shapes
 from tests.layer_running import run
 
 IP = 'type: "InnerProduct" bottom: "x" top: "y" inner_product_param'
@@ -56,9 +55,7 @@ MISMATCHES = [
 
 @pytest.mark.parametrize(("text", "bottom", "code", "message"), MISMATCHES)
 def test_mismatch(text: str, bottom: str, code: str, message: str) -> None:
-    with pytest.raises(Mismatch) as caught:
-        made(text).infer(shapes(bottom))
-    assert (caught.value.code, message in str(caught.value)) == (code, True), str(caught.value)
+    assert_mismatch(text, bottom, code, message)
 
 
 REFUSED = [
@@ -72,9 +69,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "code", "spot", "message"), REFUSED)
 def test_refused(text: str, code: str, spot: str, message: str) -> None:
-    _, (found,) = decode(text)
-    assert found.span is not None
-    assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+    assert_refused(text, code, spot, message)
 
 
 @pytest.mark.parametrize(("index", "shown"), [(5.0, "5"), (-1.0, "-1")])

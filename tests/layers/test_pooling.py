@@ -10,9 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from netdef.layers import Mismatch, Unsupported
+from netdef.layers import Unsupported
 from netdef.nn import global_max_pool2d_with_mask, max_pool2d_with_mask, stochastic_pool2d
-from tests.layer_decoding import decode, made, shapes
+from tests.layer_decoding import assert_mismatch, assert_refused, made, shapes
 from tests.layer_running import run, run_onnx
 
 POOL = 'type: "Pooling" bottom: "x" top: "y" pooling_param'
@@ -56,9 +56,7 @@ MISMATCHES = [
 
 @pytest.mark.parametrize(("text", "bottom", "code", "message"), MISMATCHES)
 def test_mismatch(text: str, bottom: str, code: str, message: str) -> None:
-    with pytest.raises(Mismatch) as caught:
-        made(text).infer(shapes(bottom))
-    assert (caught.value.code, message in str(caught.value)) == (code, True), str(caught.value)
+    assert_mismatch(text, bottom, code, message)
 
 
 REFUSED = [
@@ -75,9 +73,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "code", "spot", "message"), REFUSED)
 def test_refused(text: str, code: str, spot: str, message: str) -> None:
-    _, (found,) = decode(text)
-    assert found.span is not None
-    assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+    assert_refused(text, code, spot, message)
 
 
 WORDS = [

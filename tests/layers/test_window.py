@@ -9,7 +9,7 @@ import pytest
 from netdef.layers import Mismatch
 from netdef.layers.convolution import Convolution
 from netdef.layers.window import Window, Windows
-from tests.layer_decoding import decode, made
+from tests.layer_decoding import assert_refused, made
 
 CONV = 'type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 4'
 IM2COL = 'type: "Im2col" bottom: "x" top: "y" convolution_param {'
@@ -49,9 +49,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("head", "text", "code", "spot", "message"), REFUSED)
 def test_refused(head: str, text: str, code: str, spot: str, message: str) -> None:
-    _, (found,) = decode(f"{head} {text} }}")
-    assert found.span is not None
-    assert (found.code, found.span.text, message in found.message) == (code, spot, True), found.message
+    assert_refused(f"{head} {text} }}", code, spot, message)
 
 
 def test_one_number_for_all_axes() -> None:

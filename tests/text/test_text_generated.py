@@ -129,10 +129,6 @@ def test_formatting_keeps_the_meaning(text: str, judge: Callable[[str], Any]) ->
     assert format_document(parse(Source("x", formatted)).document) == formatted
 
 
-def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith("#")
-
-
 @settings(deadline=None, max_examples=60)
 @given(text=messages(2))
 def test_formatting_keeps_every_comment(text: str) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 from netdef.ir import Blob, Graph, Node
-from netdef.layers import Layer
 from netdef.report.draw.kinds import Kind, kind
 
 _FOLLOWERS = frozenset({"activation", "affine", "normalization"})
@@ -50,7 +48,7 @@ class Box:
     @property
     def is_source(self) -> bool:
         """Whether its blobs come from outside of the net."""
-        return cast(Layer, self.nodes[0].layer).is_source
+        return self.nodes[0].layer.is_source
 
 
 def boxes(graph: Graph) -> tuple[Box, ...]:
@@ -78,12 +76,12 @@ def _joins(node: Node, readers: Counter[str], ends: dict[str, str], chains: dict
     head = ends[blob.id]
     before = chains[head][-1]
     alone = readers[blob.id] == 1 and len(before.tops) == 1
-    return head if alone and not cast(Layer, before.layer).is_source else None
+    return head if alone and not before.layer.is_source else None
 
 
 def _follows(node: Node) -> bool:
     module = type(node.layer).__module__.rpartition(".")[2]
-    return module in _FOLLOWERS and (cast(Layer, node.layer).in_place or node.type == "BatchNorm")
+    return module in _FOLLOWERS and (node.layer.in_place or node.type == "BatchNorm")
 
 
 def _lines(nodes: list[Node], read: set[str]) -> Iterator[str]:
@@ -96,13 +94,13 @@ def _lines(nodes: list[Node], read: set[str]) -> Iterator[str]:
     if not inline:
         yield f"+ {followers}"
     for blob in nodes[-1].tops:
-        if blob.id not in read and not cast(Layer, first.layer).is_source:
+        if blob.id not in read and not first.layer.is_source:
             yield f"gives {sizes(blob)}"
 
 
 def _fields(node: Node) -> str:
     """What the layer tells of itself, without what is so in nearly every net."""
-    return cast(Layer, node.layer).describe().removesuffix(", rounds up")
+    return node.layer.describe().removesuffix(", rounds up")
 
 
 def sizes(blob: Blob) -> str:

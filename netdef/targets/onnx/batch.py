@@ -1,4 +1,4 @@
-"""Which sizes of a graph change with the batch and with the size of the images, and what are the others?"""
+"""Which sizes of a graph vary with the batch and the size of the images, and what are the fixed ones?"""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from functools import reduce
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
-from netdef.graph.batch import Batch, batch_of
-from netdef.graph.reshape import with_shapes
-from netdef.ir import Blob, Graph, Node, Shape
-from netdef.layers import Mismatch
-
-_PROBES = (7, 11)
-"""Two batch sizes to infer with: a size that differs between them depends on the batch. Primes, so that no layer
-that needs a divisible batch gets through by luck."""
-
+from netdef.graph.batch import PROBES, Batch, batch_of
+from netdef.graph.reshape import CannotTake, reshape, with_shapes
+from netdef.ir import Blob, Graph, Shape
 
 _GROWTHS = ((293, 165), (320, 192))
 """By how many pixels, in height and width, images are made larger to see which sizes depend on them: far enough for any
@@ -37,7 +31,7 @@ def sizes(graph: Graph, batch: int | None, *, any_size: bool = False) -> dict[st
     """
     found = batch_of(graph)
     _require_known(graph, found)
-    batches = _PROBES if batch is None else (batch,)
+    batches = PROBES if batch is None else (batch,)
     probed = [_infer(graph, found, probe, free=batch is None) for probe in batches]
     if any_size:
         _require_images(graph)
@@ -51,11 +45,11 @@ def growth_of(graph: Graph, growths: Sequence[Growth]) -> Growth:
     *most, last = growths
     for growth in most:
         try:
-            _infer(graph, found, _PROBES[0], free=True, grow=growth)
+            _infer(graph, found, PROBES[0], free=True, grow=growth)
         except NetdefError:
             continue
         return growth
-    _infer(graph, found, _PROBES[0], free=True, grow=last)
+    _infer(graph, found, PROBES[0], free=True, grow=last)
     return last
 
 
@@ -74,44 +68,25 @@ def image_inputs(graph: Graph) -> tuple[Blob, ...]:
 def batch_axes(graph: Graph) -> dict[str, int]:
     """The axis of each blob, by id, that is the batch itself and not some multiple of it, where there is one."""
     found = batch_of(graph)
-    first, second = (_infer(graph, found, probe, free=True) for probe in _PROBES)
+    first, second = (_infer(graph, found, probe, free=True) for probe in PROBES)
     pairs = {id: list(zip(first[id].dims or (), second[id].dims or (), strict=False)) for id in first}
-    return {id: dims.index(_PROBES) for id, dims in pairs.items() if dims.count(_PROBES) == 1}
+    return {id: dims.index(PROBES) for id, dims in pairs.items() if dims.count(PROBES) == 1}
 
 
 def _infer(graph: Graph, found: Batch, batch: int, *, free: bool, grow: Growth | None = None) -> dict[str, Shape]:
-    planes = image_inputs(graph) if grow else ()
-    shapes: dict[str, Shape] = {}
-    inputs = {blob.id for blob in graph.inputs}
-    for node in graph.nodes:
-        if not node.bottoms and node.tops and node.tops[0].id in inputs:
-            shapes.update((blob.id, _resize(blob, found, batch)) for blob in node.tops)
-            shapes.update((blob.id, _larger(shapes[blob.id], grow)) for blob in node.tops if grow and blob in planes)
-            continue
-        try:
-            tops = _tops(node, tuple(shapes[blob.id] for blob in node.bottoms))
-        except Mismatch as mismatch:
-            refusal = (
-                _fixed_size(node, mismatch) if grow else _fixed(node, mismatch, found.size, None if free else batch)
-            )
-            raise NetdefError([refusal]) from mismatch
-        shapes.update((blob.id, shape) for blob, shape in zip(node.tops, tops, strict=True))
+    try:
+        return reshape(graph.nodes, _inputs(graph, found, batch, grow))
+    except CannotTake as refusal:
+        wanted = None if free else batch
+        raise NetdefError([_fixed_size(refusal) if grow else _fixed(refusal, found.size, wanted)]) from refusal
+
+
+def _inputs(graph: Graph, found: Batch, batch: int, grow: Growth | None) -> dict[str, Shape]:
+    """The inputs' shapes at that batch size, those of images larger by `grow`."""
+    shapes = {blob.id: found.resized(blob, batch) for blob in graph.inputs}
+    if grow:
+        shapes |= {blob.id: _larger(shapes[blob.id], grow) for blob in image_inputs(graph)}
     return shapes
-
-
-def _tops(node: Node, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    """The shape rule's answer, if the parameters keep their shapes; Mismatch otherwise."""
-    tops = node.layer.infer(bottoms)
-    stored = node.layer.params(tuple(blob.shape for blob in node.bottoms))
-    for spec, now in zip(stored, node.layer.params(bottoms), strict=True):
-        if spec.shape.known and spec.shape != now.shape:
-            raise Mismatch(f"its {spec.name} is {spec.shape}, and would have to be {now.shape}")
-    return tops
-
-
-def _resize(blob: Blob, found: Batch, batch: int) -> Shape:
-    axis = found.axes.get(blob.id)
-    return blob.shape if axis is None else blob.shape.replace(axis, batch)
 
 
 def _larger(shape: Shape, growth: Growth) -> Shape:
@@ -135,7 +110,7 @@ def _require_known(graph: Graph, found: Batch) -> None:
             help=f"give it, a number for each letter: --shape {blob.id}={_form(blob.shape)}",
         )
         for blob in graph.inputs
-        if not _resize(blob, found, 1).known
+        if not found.resized(blob, 1).known
     ]
     if unknown:
         raise NetdefError(unknown)
@@ -147,8 +122,9 @@ def _require_images(graph: Graph) -> None:
         raise NetdefError([error("ND0919", f"the net takes no images whose size could be free, but {names}")])
 
 
-def _fixed_size(node: Node, mismatch: Mismatch) -> Diagnostic:
-    message = f'{node.type} "{node.name}" allows no other size of the images: {mismatch}'
+def _fixed_size(refusal: CannotTake) -> Diagnostic:
+    node = refusal.node
+    message = f'{node.type} "{node.name}" allows no other size of the images: {refusal.why}'
     help = "leave out `--spatial dynamic`, or see `netdef explain ND0919` for what to put in its place"
     return error("ND0919", message, span=node.places.type or node.places.layer, help=help)
 
@@ -160,10 +136,11 @@ def _form(shape: Shape) -> str:
     return "x".join(letters[i] if size is None else str(size) for i, size in enumerate(dims[: len(letters)]))
 
 
-def _fixed(node: Node, mismatch: Mismatch, usual: int | None, wanted: int | None) -> Diagnostic:
+def _fixed(refusal: CannotTake, usual: int | None, wanted: int | None) -> Diagnostic:
+    node = refusal.node
     if wanted is None:
-        message = f'{node.type} "{node.name}" allows no free batch size: {mismatch}'
+        message = f'{node.type} "{node.name}" allows no free batch size: {refusal.why}'
     else:
-        message = f'{node.type} "{node.name}" does not work with batch size {wanted}: {mismatch}'
+        message = f'{node.type} "{node.name}" does not work with batch size {wanted}: {refusal.why}'
     help = f"pass --batch {usual} to fix the batch size" if usual else "pass --batch N to fix the batch size"
     return error("ND0905", message, span=node.places.type or node.places.layer, help=help)

@@ -1,4 +1,4 @@
-"""What stands in front of a net that takes images as cameras give them, and behind one that names the best classes?"""
+"""Which nodes let a model take images as cameras give them, and return the best classes?"""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def _reserve(emission: Emission) -> None:
 def _emit_node(emission: Emission, node: Node) -> None:
     builder = Builder(
         node.id,
-        node.layer.params(tuple(blob.shape for blob in node.bottoms)),
+        node.specs,
         node.params,
         emission.initializers,
         opset=emission.opset,

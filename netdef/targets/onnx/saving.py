@@ -1,4 +1,4 @@
-"""How does a model get to the disk, also when it is too large for one protobuf message?"""
+"""How is a model written to disk, even one that is too large for a single protobuf message?"""
 
 from __future__ import annotations
 

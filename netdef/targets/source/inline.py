@@ -1,4 +1,4 @@
-"""Which of netdef.nn's own source must a file contain so that it needs netdef no more?"""
+"""Which parts of netdef.nn's source must a file contain to run without netdef?"""
 
 from __future__ import annotations
 

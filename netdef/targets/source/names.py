@@ -8,7 +8,7 @@ from keyword import iskeyword
 from netdef.ir import Graph
 from netdef.layers.record import Call
 from netdef.targets.fuse import reads
-from netdef.targets.record import Recording
+from netdef.targets.record import Recording, identifier
 from netdef.targets.source.code import text
 
 _TAKEN = frozenset({"self", "torch", "nn", "F", "Tensor", "Net", "getattr"})
@@ -76,8 +76,7 @@ class _Naming:
 
 
 def _identifier(name: str) -> str:
-    stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
-    stem = f"_{stem}" if not stem or stem[0].isdigit() else stem
+    stem = identifier(name)
     return f"{stem}_" if iskeyword(stem) or stem in _UNCLEAR else stem
 
 

@@ -1,4 +1,4 @@
-"""From a graph to one readable PyTorch file that needs torch alone."""
+"""How does a graph become one readable PyTorch file that needs nothing but torch?"""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def _sizes(shape: Shape) -> str:
 
 
 def _attributes(node: Node) -> list[str]:
-    return [spec.name for spec in node.layer.params(tuple(blob.shape for blob in node.bottoms))]
+    return [spec.name for spec in node.specs]
 
 
 def _member(module: str, name: str, constructed: Call | None) -> str:

@@ -1,4 +1,4 @@
-"""A module's parameters as Caffe's blobs: layer by layer, for weight files to be matched with and written from."""
+"""How are a module's parameters Caffe's blobs, layer by layer, to be read from and written to weight files?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from netdef.ir import Graph, Node, ParamSpec
+from netdef.ir import Graph
 from netdef.targets.torch.build import tensors
 from netdef.targets.torch.parts import own, part_of, whole
 
@@ -27,7 +27,7 @@ class LayerBlobs:
 
 def net_layers(graph: Graph) -> list[tuple[str, list[tuple[str, tuple[int, ...]]]]]:
     """Each layer's name with its parameters' names and shapes: what `netdef.weights.match` asks for."""
-    return [(node.name, [(spec.name, spec.shape.known_sizes()) for spec in _specs(node)]) for node in graph.nodes]
+    return [(node.name, [(spec.name, spec.shape.known_sizes()) for spec in node.specs]) for node in graph.nodes]
 
 
 def shared_blobs(graph: Graph) -> set[tuple[str, int]]:
@@ -66,10 +66,6 @@ def layer_blobs(module: nn.Module, graph: Graph) -> Iterator[LayerBlobs]:
     for node in graph.nodes:
         full = (whole(own(held[param.id]), held[param.id]) for param in node.params)
         arrays = (tensor.detach().float().cpu().numpy() for tensor in full)
-        shapes = (spec.shape.known_sizes() for spec in _specs(node))
+        shapes = (spec.shape.known_sizes() for spec in node.specs)
         blobs = tuple(array.reshape(shape) for array, shape in zip(arrays, shapes, strict=True))
         yield LayerBlobs(node.name, node.type, blobs)
-
-
-def _specs(node: Node) -> tuple[ParamSpec, ...]:
-    return node.layer.params(tuple(blob.shape for blob in node.bottoms))

@@ -15,9 +15,9 @@ from torch import Tensor, fx, nn
 from netdef.ir import Graph, Node, Param
 from netdef.ir.fill import fill
 from netdef.layers.python import Python
-from netdef.layers.record import Call, Value
+from netdef.layers.record import Call
 from netdef.targets.fuse import fuse
-from netdef.targets.record import Recording, record
+from netdef.targets.record import Recording, record, with_values
 from netdef.targets.torch.names import module_names
 
 _KEPT = frozenset({"placeholder", "output", "call_module"})
@@ -98,8 +98,7 @@ def _modules(module: nn.Module) -> dict[str, str]:
 
 def _attribute(node: Node, param: Param) -> str:
     """The name of a parameter in the module of a node; a shared one keeps the sharer's own name for it."""
-    specs = node.layer.params(tuple(blob.shape for blob in node.bottoms))
-    return specs[[p.id for p in node.params].index(param.id)].name
+    return node.specs[[p.id for p in node.params].index(param.id)].name
 
 
 def _children(graph: Graph, recording: Recording, names: dict[str, str], live: bool) -> Iterator[tuple[str, nn.Module]]:
@@ -190,24 +189,16 @@ def _fx_graph(recording: Recording, names: dict[str, str], wanted: list[str], wi
 
 
 def _emit(graph: fx.Graph, call: Call, names: dict[str, str], made: dict[str, fx.Node]) -> fx.Node:
-    args = _lower(call.args, made)
     if call.kind == "param":
         return graph.get_attr(f"{names[call.owner]}.{call.target}")
     if call.kind == "module":
-        return graph.call_module(names[call.owner], _lower(call.inputs, made))
-    target = operator.getitem if call.kind == "item" else resolve(call.target)
-    return graph.call_function(cast(Callable[..., Any], target), args, _lower(dict(call.kwargs), made))
+        return graph.call_module(names[call.owner], with_values(call.inputs, made))
+    return graph.call_function(function_of(call), with_values(call.args, made), with_values(dict(call.kwargs), made))
 
 
-def _lower(value: Any, made: dict[str, fx.Node]) -> Any:
-    """Recorded arguments with the FX nodes in the place of Values."""
-    if isinstance(value, Value):
-        return made[value.name]
-    if isinstance(value, dict):
-        return {key: _lower(item, made) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(_lower(item, made) for item in value)
-    return value
+def function_of(call: Call) -> Callable[..., Any]:
+    """What a recorded call of a function calls."""
+    return cast(Callable[..., Any], operator.getitem if call.kind == "item" else resolve(call.target))
 
 
 def resolve(target: str) -> Any:

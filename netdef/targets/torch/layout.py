@@ -1,4 +1,4 @@
-"""In which order do weights and images lie in memory?"""
+"""In which memory order are weights and images laid out?"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netdef.deploy import prove, runtime
-from netdef.deploy.export import torch_twin
+from netdef.deploy.twin import torch_twin
 from netdef.diagnostics import Source
 from netdef.graph import Options, load
 from netdef.targets.onnx import OLDEST_OPSET, emit
