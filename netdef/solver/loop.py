@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,31 +18,26 @@ from netdef.solver.build import build
 from netdef.solver.config import SolverConfig
 from netdef.solver.debug import lines
 from netdef.solver.divergence import GradientCheck, divergence, weights_finite
-from netdef.solver.evaluate import Interrupted, Score, evaluate
+from netdef.solver.evaluate import Interrupted, Score
 from netdef.solver.events import (
-    Best,
     Debugged,
     Displayed,
     Event,
     Observer,
     Snapshotted,
-    StoodStill,
-    Tested,
-    Testing,
     Warned,
 )
 from netdef.solver.feed import advanced
-from netdef.solver.keeping import keep, keep_best
+from netdef.solver.keeping import keep
 from netdef.solver.nets import read_config
 from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.pace import Pace
-from netdef.solver.policy import single
 from netdef.solver.rescue import going_on, rescued
 from netdef.solver.run import Run, agree, attach, load_weights, update
-from netdef.solver.running import lending, reported
+from netdef.solver.running import reported
 from netdef.solver.scaling import NO_SCALE
 from netdef.solver.team import current
-from netdef.solver.watched import Standing
+from netdef.solver.testing import Tests
 
 Request = Literal["stop", "snapshot"]
 PathLike = str | os.PathLike[str]
@@ -105,6 +99,7 @@ class Solver:
         self._updating = False
         self._origin = (0, self.run.train.feed.state())
         self._pace = Pace()
+        self._tests = Tests(self.run, self._tell, self._pace)
         nets = (self.run.train, *self.run.tests)
         self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
         attach(self.run)
@@ -117,8 +112,7 @@ class Solver:
     @property
     def lr(self) -> float:
         """The learning rate of the coming update."""
-        policy = self.config.policy
-        return single(policy.rate(self.iter, policy.current_step(self.iter, self.run.current_step)))
+        return self.run.rate
 
     @property
     def loss(self) -> float:
@@ -190,7 +184,7 @@ class Solver:
 
     def test_all(self) -> list[Score]:
         """Test every test net, and tell the observers."""
-        return self._tests(lambda: False)
+        return self._tests.scores()
 
     def snapshot(self) -> snapshots.Place:
         """Write weights, solver state and run state under `snapshot_prefix`.
@@ -264,11 +258,10 @@ class Solver:
         if run.losses.diverged is not None:
             raise self._divergence()
         run.current_step = policy.current_step(run.iter, run.current_step)
-        rate = single(policy.rate(run.iter, run.current_step))
+        run.optimizer.rate = policy.rate(run.iter, run.current_step)
         if self._due(self.config.display):
             self._show_debug()
-            self._show(rate)
-        run.optimizer.rate = rate
+            self._show(run.optimizer.rate)
         self._check_gradients()
         self._updating = True
         update(run)
@@ -301,62 +294,14 @@ class Solver:
         """Test, and act on it; or stop, with everything where it was before the test."""
         back = state.bookmark(self.run)
         try:
-            self._judge(self._tests(lambda: self.team.any("stop" in self._requests)[0]))
+            scores = self._tests.scores(lambda: self.team.any("stop" in self._requests)[0])
+            self.stopped |= self._tests.judge(scores)
         except Exception as end:
             back()
             if not isinstance(end, Interrupted):
                 raise
             self._requests.clear()
             self.stopped = True
-
-    def _tests(self, stop: Callable[[], bool]) -> list[Score]:
-        agree(self.run)
-        with self.run.random.active():
-            return [self._test(number, stop) for number in range(len(self.run.tests))]
-
-    def _test(self, number: int, stop: Callable[[], bool]) -> Score:
-        began = self._pace.time_s
-        self._tell(Testing(self.iter, number))
-        net = self.run.tests[number]
-        average = self.run.average.in_place() if self.run.average else nullcontext()
-        with average, lending(self.run.train, net), reported(net):
-            score = evaluate(net, self.config.tests[number].num_batches, stop=stop)
-        loss = score.loss if self.config.test_compute_loss else None
-        self._tell(Tested(self.iter, number, score.outputs, loss, self._pace.time_s))
-        self._pace.leave_out(began)
-        return score
-
-    def _judge(self, scores: Sequence[Score]) -> None:
-        """Act on what the watched outputs were in a test that was due."""
-        for name, standing in self.run.standings.items():
-            better = standing.judge(scores[standing.watch.net].outputs, self.iter)
-            if name == "early_stop" and better:
-                self._keep_best(standing)
-            if standing.is_over:
-                self._lose_patience(name, standing)
-
-    def _lose_patience(self, name: str, standing: Standing) -> None:
-        """Lower the rate (`plateau`), and wait as long again; or stop (`early_stop`)."""
-        rate = None
-        if name == "plateau":
-            self.run.current_step += 1
-            standing.waited = 0
-            rate = self.lr
-        else:
-            self.stopped = True
-        self._tell(StoodStill(self.iter, standing.watch.output, standing.best, standing.at, rate))
-
-    def _keep_best(self, standing: Standing) -> None:
-        """Write the weights that were tested; where that fails, training goes on."""
-        try:
-            path = keep_best(self.run)
-        except RunError as failure:
-            self._warn(going_on(failure))
-            return
-        assert standing.best is not None
-        standing.kept = self.iter
-        if path is not None:
-            self._tell(Best(self.iter, standing.watch.output, standing.best, path))
 
     def _show_debug(self) -> None:
         if self.run.train.sight:

@@ -62,6 +62,12 @@ class Run:
     standings: dict[str, Standing] = field(default_factory=dict)
     update: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the coming update, before any lr_mult."""
+        policy = self.config.policy
+        return policy.rate(self.iter, policy.current_step(self.iter, self.current_step))
+
 
 def make_optimizer(config: SolverConfig, net: RunningNet) -> CaffeOptimizer:
     """The update rule of `config` for the learnable parameters of `net`, in Caffe's order."""

@@ -79,7 +79,7 @@ def test_plateau_is_torchs(tmp_path: Path) -> None:
         for score in scores:
             assert solver.lr == pytest.approx(oracle_optimizer.param_groups[0]["lr"], rel=1e-6)
             oracle.step(score)
-            solver._judge([type("Score", (), {"outputs": outputs(score)})()])
+            solver._tests.judge([type("Score", (), {"outputs": outputs(score)})()])
     assert solver.lr == pytest.approx(0.002)
 
 
