@@ -28,11 +28,6 @@ class Loss(Layer):
         """Nothing to read; a layer with fields overrides this."""
         return cls()
 
-    def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        """A scalar."""
-        _same_batch(bottoms)
-        return (SCALAR,)
-
     def onnx(self, g: OnnxBuilder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """None: an exported net has no labels."""
         raise Unsupported(
