@@ -1,4 +1,4 @@
-"""`netdef bisect`: the first layer where two back ends part."""
+"""`netdef bisect`: the first layer where two back ends disagree."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def command(
     seed: int,
     format_: str,
 ) -> None:
-    """Run NET, as it is deployed, in several back ends on random input, and name the first layer where two part.
+    """Run NET's deploy form in several back ends on random input, and find the first layer where two disagree.
 
-    Ends with 1 where they part.
+    The exit code is 1 if they disagree.
     """
     if backends and len(set(backends)) < 2:
         raise click.UsageError("one back end has nothing to be compared with; name two or more --backend")

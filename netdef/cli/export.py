@@ -81,8 +81,9 @@ def command(
 ) -> None:
     """Write NET with its weights as an ONNX model.
 
-    Losses become their predictions, labels and metrics go. The model is run in ONNX Runtime on random input and
-    every blob compared with torch's; if one is further off than 1e-4 of its largest value, nothing is written.
+    Losses become their predictions; labels and metrics are dropped. The model is run in ONNX Runtime on random input,
+    and every blob is compared with torch's: if one is off by more than 1e-4 of its largest value (or by more than ten
+    times torch's own rounding there, where that is larger), nothing is written.
     """
     start = time.perf_counter()
     from netdef.deploy import export

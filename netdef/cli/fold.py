@@ -28,11 +28,11 @@ def command(
     options: Options,
     seed: int,
 ) -> None:
-    """Write NET, as it is deployed, and its weights in fewer layers that compute the same.
+    """Write NET's deploy form and its weights in fewer layers that compute the same.
 
-    BatchNorm, Scale and Bias go into the convolutions and inner products around them; what no input decides is
-    computed; Dropout and other layers that do nothing in a deployed net go. Both nets are run on random input and every
-    blob that is left compared.
+    BatchNorm, Scale and Bias are merged into the convolutions and inner products around them, blobs that depend on no
+    input are computed once, and Dropout and other layers that do nothing in a deployed net are dropped. Both nets are
+    run on random input, and every blob that is left is compared.
     """
     from netdef.deploy.folding import fold_files
 

@@ -37,8 +37,8 @@ def command(
 ) -> None:
     """Compare the gradient of every layer of NET with a numeric one, in float64 on random data.
 
-    A layer may bend right where it is looked at (a maximum's tie, ReLU at 0): such kinks are told and are no failures.
-    Exit code 1 if a gradient parts from the numeric one.
+    A layer may have a kink right where it is checked (a tie of a maximum, ReLU at 0): kinks are reported, but are no
+    failures. The exit code is 1 if a gradient differs from the numeric one.
     """
     subject = read_subject(net, options)
     show(subject.warnings)

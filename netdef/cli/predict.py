@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 @picture_options
 def command(asked: Asked, labels: str | None, top: int, crops: str, blob: str | None, form: str) -> None:
-    """Tell the likeliest classes of IMAGES by NET, a prototxt with --weights or an ONNX file.
+    """Print the most likely classes of IMAGES by NET, a prototxt with --weights or an ONNX file.
 
     IMAGES are files, folders, or - for a list on standard input. Mean, scale and sizes are those of the data layer
-    where NET is what was trained, or what `netdef export --preprocess` put into the model; the options come before
+    if NET is the net that was trained, or those that `netdef export --preprocess` put into the model; options override
     them.
     """
     from netdef.deploy.around import told

@@ -48,8 +48,8 @@ def command(
 ) -> None:
     """Time each layer of NET, or of the net that SOLVER trains, forward and backward.
 
-    Data come from the net's own databases; where these are not there they are random, and --shape tells their sizes.
-    Times are medians over the rounds. A solver's `precision` and `channels_last` count.
+    Data come from the net's own databases; without these they are random, and --shape gives their sizes. Times are
+    medians over the rounds. A solver's `precision` and `channels_last` apply.
     """
     path = file or named
     if path is None:

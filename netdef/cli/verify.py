@@ -39,9 +39,9 @@ def command(
 ) -> None:
     """Run the ONNX file MODEL against NET in torch, blob by blob, on random input.
 
-    Without NET the model's metadata tell what it was made from: files of that name and content are looked for beside
-    it and in the working folder. Where there are none, or another tool wrote the model, ONNX Runtime and onnx's own
-    evaluator are compared.
+    Without NET the model's metadata tell what it was made from, and files of that name and content are looked for
+    beside it and in the working folder. If there are none, or if another tool wrote the model, ONNX Runtime is compared
+    with onnx's own evaluator.
     """
     if bool(net) != bool(weights):
         raise click.UsageError("NET and --weights go together; without both the model tells what it was made from")

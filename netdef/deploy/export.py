@@ -80,8 +80,9 @@ def export(
     arrays = arrays_of(module, graph)
     _require_finite(arrays)
     step("writing the graph")
-    folded = fold_graph(graph, arrays, evaluate=in_torch, fixed_size=not any_size) if fold else None
-    written = folded or Folded(graph, arrays, ())
+    written = Folded(graph, arrays, ())
+    if fold:
+        written = fold_graph(graph, arrays, evaluate=in_torch, fixed_size=not any_size)
 
     def written_in(opset: int) -> onnx.ModelProto:
         return emit(written.graph, written.arrays, opset=opset, batch=batch, any_size=any_size)
@@ -96,17 +97,16 @@ def export(
     if around:
         step("putting the rest around it")
         dressed = dress(graph, module, model, around, any_size=any_size, verify=verify, seed=seed)
-    props = {**_metadata(graph, weights, proof), **(dressed.props if dressed else {})}
+    props = _metadata(graph, weights, proof) | dict(dressed.props if dressed else {})
     onnx.helper.set_model_props(model, dict(sorted(props.items())))
-    inputs, outputs = interface(model.graph.input), interface(model.graph.output)
     step("saving")
     with saving(path):
         files = save(model, Path(path))
     return ExportReport(
         path=os.fspath(path),
         opset=opset,
-        inputs=inputs,
-        outputs=outputs,
+        inputs=interface(model.graph.input),
+        outputs=interface(model.graph.output),
         proof=proof,
         removed=tuple(node.id for node in removed(net, graph)),
         folded=written.removed,
@@ -165,7 +165,7 @@ def _metadata(graph: Graph, weights: Sequence[PathLike], proof: Proof) -> dict[s
         props["netdef.largest_relative_error"] = f"{proof.largest.max_rel:.3e}"
     if proof.second_largest:
         props["netdef.largest_relative_error_of_onnx_evaluator"] = f"{proof.second_largest.max_rel:.3e}"
-    return dict(sorted(props.items()))
+    return props
 
 
 def interface(infos: Sequence[onnx.ValueInfoProto]) -> dict[str, tuple[int | str, ...]]:

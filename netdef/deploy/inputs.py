@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from netdef.graph.readers import readers
 from netdef.ir import Blob, Graph, Node, Shape
+from netdef.layers.inner_product import Embed
 
 Array = npt.NDArray[Any]
 
@@ -45,8 +46,8 @@ def _limit(graph: Graph, blob: Blob) -> int | None:
 
 
 def _reader_limit(node: Node, index: int) -> int | None:
-    if node.type == "Embed":
-        return int(cast(Any, node.layer).input_dim)
+    if isinstance(node.layer, Embed):
+        return node.layer.input_dim
     if node.type in _FLAGS and index == _FLAGS[node.type]:
         return 2
     if node.type == "BatchReindex" and index == 1:

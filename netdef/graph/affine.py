@@ -16,7 +16,7 @@ from netdef.ir import Node, Shape
 from netdef.layers.affine import Bias, Scale
 from netdef.layers.arithmetic import Power
 from netdef.layers.axes import canonical
-from netdef.layers.convolution import Convolution, Deconvolution
+from netdef.layers.convolution import Convolution, Deconvolution, placed
 from netdef.layers.inner_product import InnerProduct
 from netdef.layers.normalization import BatchNorm
 
@@ -105,8 +105,8 @@ def ahead(layer: Host, x: Shape, weight: Array, bias: Array, done: Affine) -> tu
     """
     if isinstance(layer, InnerProduct):
         return _ahead_of_inner_product(layer, x, weight, bias, done)
-    axis = canonical(layer.axis, x)
-    channels, window = x[axis], layer.window.over(x.rank - axis - 1)
+    axis, window = placed(layer, x)
+    channels = x[axis]
     pads = any(window.pad) or any(layer.beyond(window, x.sizes[axis + 1 :]))
     transposed = isinstance(layer, Deconvolution)
     if channels is None or done.axis not in (None, axis) or (done.shift.any() and (pads or transposed)):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.ir import Blob, Graph, Node
+from netdef.layers.data import Data, HDF5Data, ImageData, WindowData
 
 
 def demand_layers(graph: Graph) -> Graph:
@@ -39,7 +40,7 @@ def _lacks(graph: Graph, blob: Blob) -> bool:
 
 
 def _unknown(node: Node, blobs: Sequence[Blob]) -> Diagnostic:
-    source = getattr(node.layer, "source", "")
+    source = node.layer.source if isinstance(node.layer, Data | HDF5Data | ImageData | WindowData) else ""
     names = " and ".join(f'"{blob.name}"' for blob in blobs)
     message = f"the sizes of {names} are not known: {' and '.join(str(blob.shape) for blob in blobs)}"
     why = f'its source "{source}" is neither in the working folder nor beside the net' if source else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from netdef.diagnostics.words import counted
 from netdef.ir import UNKNOWN, Shape
@@ -15,8 +15,7 @@ _OLD_SIZES = ("num", "channels", "height", "width")
 
 def decode_shape(block: Block, name: str, index: int = 0) -> Shape:
     """Read a BlobShape field; its sizes must not be negative, nor its number of elements more than an int holds."""
-    value: Any = getattr(block.message, name)
-    dims = tuple((value if hasattr(value, "dim") else value[index]).dim)
+    dims = tuple(block.sub(name, index).message.dim)
     shape = Shape(tuple(max(size, 0) for size in dims))
     if any(size < 0 for size in dims):
         block.reject("ND0478", f"a size cannot be negative: {'x'.join(map(str, dims))}", name, index)

@@ -76,7 +76,7 @@ class Filters(Layer):
         shape = alike(bottoms, self.type)
         if not shape.ranked:
             return (UNKNOWN,) * len(bottoms)
-        axis, window = self._place(shape)
+        axis, window = placed(self, shape)
         self._check_channels(shape[axis])
         held(self.weight_shape(shape[axis], window.kernel), "the weight")
         spatial = self.spatial(window, shape.sizes[axis + 1 :], axis + 1)
@@ -96,7 +96,7 @@ class Filters(Layer):
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """One module of torch.nn, called on each bottom; a function of netdef.nn over more axes than torch knows."""
         shape = bottoms[0].shape
-        axis, window = self._place(shape)
+        axis, window = placed(self, shape)
         step = self._torch_step(g, shape[axis], window)
         beyond = self.beyond(window, shape.sizes[axis + 1 :])
         return tuple(_batched(g, lambda x: step(_extended(g, x, beyond)), x, axis) for x in bottoms)
@@ -107,14 +107,10 @@ class Filters(Layer):
         params = (weight, g.param("bias")) if self.bias_term else (weight,)
         return tuple(self._onnx_one(g, x, params) for x in bottoms)
 
-    def _place(self, shape: Shape) -> tuple[int, Window]:
-        axis = canonical(self.axis, shape)
-        return axis, self.window.over(shape.rank - axis - 1)
-
     def _weight(self, bottom: Shape) -> Shape:
         if not bottom.ranked:
             return UNKNOWN
-        axis, window = self._place(bottom)
+        axis, window = placed(self, bottom)
         return self.weight_shape(bottom[axis], window.kernel)
 
     def _check_channels(self, channels: Dim) -> None:
@@ -152,7 +148,7 @@ class Filters(Layer):
         return lambda x: g.torch.squeeze(convolve(g.torch.unsqueeze(x, -1), weight, bias, groups=self.group), -1)
 
     def _onnx_one(self, g: OnnxBuilder, x: Value, params: Params) -> Value:
-        axis, window = self._place(x.shape)
+        axis, window = placed(self, x.shape)
         if len(window.kernel) > _MAX_AXES:
             found = f"{self.type} over {len(window.kernel)} spatial axes"
             raise Unsupported(f"{found}; ONNX Runtime knows at most {_MAX_AXES}")
@@ -263,7 +259,7 @@ class Im2col(Layer):
         (shape,) = bottoms
         if not shape.ranked:
             return bottoms
-        axis, window = self._place(shape)
+        axis, window = placed(self, shape)
         channels, spatial = shape[axis], window.shrink(shape.sizes[axis + 1 :], axis + 1)
         columns = None if channels is None else channels * prod(window.kernel)
         return (held(Shape((*shape.sizes[:axis], columns, *spatial)), "the top"),)
@@ -275,7 +271,7 @@ class Im2col(Layer):
     def torch(self, g: TorchRecorder, bottoms: tuple[Value, ...]) -> tuple[Value, ...]:
         """`netdef.nn.im2col`."""
         (x,) = bottoms
-        axis, w = self._place(x.shape)
+        axis, w = placed(self, x.shape)
         beyond = w.beyond(x.shape.sizes[axis + 1 :])
         return (_batched(g, lambda x: _im2col(g, _extended(g, x, beyond), w), x, axis),)
 
@@ -285,7 +281,7 @@ class Im2col(Layer):
         With its channels elsewhere than on axis 1, or so many as a run brings, each of them counts as an image.
         """
         (x,) = bottoms
-        axis, w = self._place(x.shape)
+        axis, w = placed(self, x.shape)
         if not 1 <= len(w.kernel) <= _MAX_AXES:
             raise Unsupported("Im2col has a counterpart in ONNX only over 1 to 3 spatial axes")
         channels, spatial = x.shape[axis], Shape(x.shape.sizes[axis + 1 :])
@@ -298,9 +294,11 @@ class Im2col(Layer):
         planes = g.op("Reshape", x, g.ints([-1, 1, *spatial.known_sizes()]))
         return (g.op("Reshape", _onnx_columns(g, planes, w, 1, pads), g.ints(_open(top))),)
 
-    def _place(self, shape: Shape) -> tuple[int, Window]:
-        axis = canonical(self.axis, shape)
-        return axis, self.window.over(shape.rank - axis - 1)
+
+def placed(layer: Filters | Im2col, shape: Shape) -> tuple[int, Window]:
+    """The axis of the channels, counted from the front, and the window over the axes behind it."""
+    axis = canonical(layer.axis, shape)
+    return axis, layer.window.over(shape.rank - axis - 1)
 
 
 def _im2col(g: TorchRecorder, x: Value, w: Window) -> Value:

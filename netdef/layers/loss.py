@@ -28,11 +28,6 @@ class Loss(Layer):
         """Nothing to read; a layer with fields overrides this."""
         return cls()
 
-    def infer(self, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        """A scalar."""
-        _same_batch(bottoms)
-        return (SCALAR,)
-
     def normaliser(self, bottoms: tuple[Shape, ...]) -> Dim:
         """What the sum over the batch is divided by, but for a factor, where every label counts: the first axis."""
         return bottoms[0].count(0, 1)
