@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.utils.deterministic
 
 from netdef.diagnostics import NetdefError, error
 from netdef.ranks import local_world_size
@@ -77,21 +78,24 @@ def set_up(config: SolverConfig, device: torch.device) -> Callable[[], None]:
     """Tell torch about device, precision and determinism; what comes back restores the settings, the process's own."""
     undo = ExitStack()
     if device.type == "cuda":
-        _stand_on(device, undo)
+        undo.enter_context(torch.cuda.device(device))  # for streams, events and libraries that name no device
         undo.enter_context(products(to_tf32=config.precision != "FP32"))
         undo.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = not config.deterministic
     if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
-        undo.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
-        torch.use_deterministic_algorithms(True)
+        _be_certain(undo)
     return undo.close
 
 
-def _stand_on(device: torch.device, undo: ExitStack) -> None:
-    """Let it be torch's current one, of which streams, events and other libraries are that name no device."""
-    undo.callback(torch.cuda.set_device, torch.cuda.current_device())
-    torch.cuda.set_device(device)
+def _be_certain(undo: ExitStack) -> None:
+    """Let every operation give the same bits each time, or refuse."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses
+    undo.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
+    torch.use_deterministic_algorithms(True)
+    # torch would also fill all memory that it takes, for programs that read what nobody has written.
+    filling: Any = torch.utils.deterministic
+    undo.callback(setattr, filling, "fill_uninitialized_memory", filling.fill_uninitialized_memory)
+    filling.fill_uninitialized_memory = False
 
 
 @contextmanager
