@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -71,9 +71,10 @@ def _time(subject: Subject, iterations: int, gpu: int | None) -> Timing:
     device, note = devices.choose(subject.config, gpu)
     if note:
         click.echo(note.replace("training", "timing"), err=True)
-    devices.set_up(subject.config, device)
     style = Style.of(subject.config, device)
-    with _telling() as tell:
+    with ExitStack() as afterwards:
+        afterwards.callback(devices.set_up(subject.config, device))
+        tell = afterwards.enter_context(_telling())
         return time_net(subject.graph, style, iterations=iterations, base_dir=Path(subject.path).parent, tell=tell)
 
 

@@ -79,7 +79,7 @@ def set_up(config: SolverConfig, device: torch.device) -> Callable[[], None]:
     undo = ExitStack()
     if device.type == "cuda":
         undo.enter_context(torch.cuda.device(device))  # for streams, events and libraries that name no device
-        undo.enter_context(products(to_tf32=config.precision != "FP32"))
+        _round_products(config.precision != "FP32", undo)
         undo.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = not config.deterministic
     if config.deterministic:
@@ -100,19 +100,24 @@ def _be_certain(undo: ExitStack) -> None:
 
 @contextmanager
 def products(*, to_tf32: bool) -> Iterator[None]:
-    """A block in which matrix products and convolutions of float32 are rounded to TF32 on GPUs, or are not.
+    """A block in which matrix products and convolutions of float32 are rounded to TF32 on GPUs, or are not."""
+    with ExitStack() as undo:
+        _round_products(to_tf32, undo)
+        yield
+
+
+def _round_products(to_tf32: bool, undo: ExitStack) -> None:
+    """See `products`.
 
     torch refuses to be asked by its older names for this once a program has used the newer ones; set it can be by
     either at any time, and by the older all parts of torch understand it.
     """
     cudnn: Any = torch.backends.cudnn  # torch makes its properties as it is imported
-    with ExitStack() as undo:
-        asked = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
-        _keep(undo, *asked, torch.backends.cuda.matmul)
-        _keep(undo, lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), cudnn.conv, cudnn.rnn)
-        torch.set_float32_matmul_precision("high" if to_tf32 else "highest")
-        cudnn.allow_tf32 = to_tf32
-        yield
+    asked = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    _keep(undo, *asked, torch.backends.cuda.matmul)
+    _keep(undo, lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), cudnn.conv, cudnn.rnn)
+    torch.set_float32_matmul_precision("high" if to_tf32 else "highest")
+    cudnn.allow_tf32 = to_tf32
 
 
 def _keep(undo: ExitStack, get: Callable[[], Any], set: Callable[[Any], None], *newer: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from netdef.diagnostics import NetdefError
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.where import Where
 from netdef.solver.config import SolverConfig
-from netdef.solver.device import choose, demanded, set_up
+from netdef.solver.device import choose, demanded, products, set_up
 from netdef.solver.team import ALONE, Team
 
 CUDA = torch.device("cuda", 1)
@@ -108,6 +109,15 @@ def test_settings_are_for_the_run(precision: str, gpus: Any, monkeypatch: pytest
     restore()
     assert settings() == before
     assert became == [CUDA, None]
+
+
+def test_settings_stay_where_nobody_restores_them(gpus: Any) -> None:
+    gpus(2)
+    with products(to_tf32=False):
+        set_up(replace(config(), precision="BF16"), CUDA)
+        gc.collect()
+        assert settings()[:2] == ("high", True)
+        torch.backends.cudnn.benchmark = False
 
 
 NEWER = """
