@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -67,9 +68,10 @@ def _time(subject: Subject, iterations: int, gpu: int | None) -> Timing:
     device, note = devices.choose(subject.config, gpu)
     if note:
         click.echo(note.replace("training", "timing"), err=True)
-    devices.set_up(subject.config, device)
     style = Style.of(subject.config, device)
-    with status() as tell:
+    with ExitStack() as afterwards:
+        afterwards.callback(devices.set_up(subject.config, device))
+        tell = afterwards.enter_context(status())
         return time_net(subject.graph, style, iterations=iterations, base_dir=Path(subject.path).parent, tell=tell)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.utils.deterministic
 
 from netdef.diagnostics import NetdefError, error
 from netdef.ranks import local_world_size
@@ -77,38 +78,46 @@ def set_up(config: SolverConfig, device: torch.device) -> Callable[[], None]:
     """Tell torch about device, precision and determinism; what comes back restores the settings, the process's own."""
     undo = ExitStack()
     if device.type == "cuda":
-        _stand_on(device, undo)
-        undo.enter_context(products(to_tf32=config.precision != "FP32"))
+        undo.enter_context(torch.cuda.device(device))  # for streams, events and libraries that name no device
+        _round_products(config.precision != "FP32", undo)
         undo.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = not config.deterministic
     if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
-        undo.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
-        torch.use_deterministic_algorithms(True)
+        _be_certain(undo)
     return undo.close
 
 
-def _stand_on(device: torch.device, undo: ExitStack) -> None:
-    """Let it be torch's current one, of which streams, events and other libraries are that name no device."""
-    undo.callback(torch.cuda.set_device, torch.cuda.current_device())
-    torch.cuda.set_device(device)
+def _be_certain(undo: ExitStack) -> None:
+    """Let every operation give the same bits each time, or refuse."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses
+    undo.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
+    torch.use_deterministic_algorithms(True)
+    # torch would also fill all memory that it takes, for programs that read what nobody has written.
+    filling: Any = torch.utils.deterministic
+    undo.callback(setattr, filling, "fill_uninitialized_memory", filling.fill_uninitialized_memory)
+    filling.fill_uninitialized_memory = False
 
 
 @contextmanager
 def products(*, to_tf32: bool) -> Iterator[None]:
-    """A block in which matrix products and convolutions of float32 are rounded to TF32 on GPUs, or are not.
+    """A block in which matrix products and convolutions of float32 are rounded to TF32 on GPUs, or are not."""
+    with ExitStack() as undo:
+        _round_products(to_tf32, undo)
+        yield
+
+
+def _round_products(to_tf32: bool, undo: ExitStack) -> None:
+    """See `products`.
 
     torch refuses to be asked by its older names for this once a program has used the newer ones; set it can be by
     either at any time, and by the older all parts of torch understand it.
     """
     cudnn: Any = torch.backends.cudnn  # torch makes its properties as it is imported
-    with ExitStack() as undo:
-        asked = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
-        _keep(undo, *asked, torch.backends.cuda.matmul)
-        _keep(undo, lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), cudnn.conv, cudnn.rnn)
-        torch.set_float32_matmul_precision("high" if to_tf32 else "highest")
-        cudnn.allow_tf32 = to_tf32
-        yield
+    asked = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    _keep(undo, *asked, torch.backends.cuda.matmul)
+    _keep(undo, lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), cudnn.conv, cudnn.rnn)
+    torch.set_float32_matmul_precision("high" if to_tf32 else "highest")
+    cudnn.allow_tf32 = to_tf32
 
 
 def _keep(undo: ExitStack, get: Callable[[], Any], set: Callable[[Any], None], *newer: Any) -> None:

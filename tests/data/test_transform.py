@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from netdef.data.device import finish
 from netdef.data.faults import BadData
@@ -53,6 +54,17 @@ def test_equals_a_naive_loop(means: str, crop: int, mirror: bool, phase: str, sc
     np.testing.assert_array_equal(finish(batch).numpy(), expected)
     np.testing.assert_array_equal(finish(batch.settled()).numpy(), expected)
     assert batch.pixels.dtype == dtype, "bytes stay bytes on their way to the device"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_gpu_finishes_alike() -> None:
+    """To the last bit: random crops, some flipped, less their parts of a mean image."""
+    mean = RNG.uniform(80, 160, (CHANNELS, HEIGHT, WIDTH)).astype(np.float32)
+    images = RNG.integers(0, 256, (NUM, CHANNELS, HEIGHT, WIDTH)).astype(np.uint8)
+    transform = Transform(scale=0.0078125, mirror=True, crop_size=4)
+    batch = Transformer(transform, True, mean).batch(list(images), RNG.random((NUM, 3)), str)
+    assert torch.equal(finish(batch, "cuda", pin=True).cpu(), torch.from_numpy(batch.finish()))
 
 
 def test_a_crop_makes_different_sizes_equal() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+import torch.utils.deterministic
 
 from netdef.cli.gpus import own_gpu
 from netdef.diagnostics import NetdefError
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.where import Where
 from netdef.solver.config import SolverConfig
-from netdef.solver.device import choose, demanded, set_up
+from netdef.solver.device import choose, demanded, products, set_up
 from netdef.solver.team import ALONE, Team
 
 CUDA = torch.device("cuda", 1)
@@ -31,14 +34,21 @@ def config(**changes: Any) -> SolverConfig:
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[Any]]:
-    """Let torch find so many; gives the devices that became current."""
+    """Let torch find so many; gives the devices that became current, and None where one was left."""
 
     def make(count: int) -> list[Any]:
         became: list[Any] = []
+
+        @contextmanager
+        def standing(device: torch.device) -> Iterator[None]:
+            became.append(device)
+            yield
+            became.append(None)
+
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-        monkeypatch.setattr(torch.cuda, "set_device", became.append)
+        monkeypatch.setattr(torch.cuda, "device", standing)
         return became
 
     return make
@@ -85,6 +95,7 @@ def settings() -> tuple[Any, ...]:
         torch.backends.cudnn.allow_tf32,
         torch.backends.cudnn.benchmark,
         torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
     )
 
 
@@ -94,10 +105,19 @@ def test_settings_are_for_the_run(precision: str, gpus: Any, monkeypatch: pytest
     became, before = gpus(2), settings()
     restore = set_up(replace(config(), precision=precision, deterministic=True), CUDA)
     rounded = precision != "FP32"
-    assert settings() == ("high" if rounded else "highest", rounded, False, True)
+    assert settings() == ("high" if rounded else "highest", rounded, False, True, False)
     restore()
     assert settings() == before
-    assert became == [CUDA, 0]
+    assert became == [CUDA, None]
+
+
+def test_settings_stay_where_nobody_restores_them(gpus: Any) -> None:
+    gpus(2)
+    with products(to_tf32=False):
+        set_up(replace(config(), precision="BF16"), CUDA)
+        gc.collect()
+        assert settings()[:2] == ("high", True)
+        torch.backends.cudnn.benchmark = False
 
 
 NEWER = """

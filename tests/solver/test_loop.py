@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,10 +150,21 @@ def test_out_of_memory_names_the_layer(path: Path, monkeypatch: pytest.MonkeyPat
     assert failure.value.diagnostics[0].message == 'out of memory on cpu in layer "ip"'
 
 
-def test_libraries_run_out_of_memory_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+def no_handle(*_: object) -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
+
+def no_recording(*_: object) -> None:
+    try:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+    finally:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize("fail", [no_handle, no_recording])
+def test_what_else_lack_of_memory_is_called(
+    fail: Callable[..., None], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Solver(path) as solver:
         monkeypatch.setattr(solver.run.train, "forward", fail)
         with pytest.raises(NetdefError) as failure:

@@ -149,7 +149,8 @@ constant, which makes zeros). To have none, leave `weight_decay` out.""",
         "the GPU that was asked for is not there",
         """\
 `--gpu` names a device that torch cannot use: there is no NVIDIA driver, torch was installed without CUDA, or the number
-is too high. `python -c "import torch; print(torch.cuda.device_count())"` shows how many there are.
+is too high. `python -c "import torch; print(torch.cuda.device_count())"` shows how many there are. Processes that train
+together need a GPU each.
 
 Leave `--gpu` out: netdef then takes a GPU if `solver_mode` allows and one is there, and the processor otherwise.""",
     ),
