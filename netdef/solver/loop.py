@@ -160,6 +160,8 @@ class Solver:
                 self._show_last()
             if self._due(self.config.test_interval):
                 self._test_due()
+        if self.stopped and self._saved != self.iter:
+            self.snapshot()
 
     def step(self, count: int) -> None:
         """Train `count` iterations, or fewer if `request("stop")` comes in between.

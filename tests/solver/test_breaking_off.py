@@ -230,6 +230,21 @@ def test_files_of_two_runs_are_never_taken_for_one(
     assert [held(place) for _, place in snapshot.existing(str(tmp_path / "s"))] == [{2}]
 
 
+def test_a_stop_in_the_last_test_leaves_a_snapshot_whatever_the_solver_says(tmp_path: Path) -> None:
+    """`snapshot_after_train: false` is for runs that end by themselves; who stops one is told how to go on."""
+
+    def stop(event: ev.Event) -> None:
+        if isinstance(event, ev.Testing) and event.iteration == 4:
+            solver.request("stop")
+
+    text = small_run.SOLVER.replace("max_iter: 20", "max_iter: 4").replace("test_interval: 6", "test_interval: 4")
+    path = small_run.make(tmp_path, "snapshot_after_train: false", solver=text)
+    for observers, left in ([], []), ([stop], [4]):
+        with Solver(path, observers=observers) as solver:
+            solver.solve()
+        assert [iteration for iteration, _ in snapshot.existing(str(tmp_path / "out/snap"))] == left
+
+
 def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
     """Its staged and temporary files, and nothing else."""
     left = [".snap_iter_5.caffemodel.new", "..snap_iter_5.runstate.new.x1y2.tmp", ".snap_best.caffemodel.ab_c.tmp"]
