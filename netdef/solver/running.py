@@ -218,10 +218,10 @@ def _bad_label(net: RunningNet, fault: LabelError) -> NetdefError:
 
 def _explained(net: RunningNet, fault: Exception) -> NetdefError | None:
     """What a user can do about torch's error; None where it is a bug, or that of a layer of the user's own."""
-    if not isinstance(fault, RuntimeError):
+    if not isinstance(fault, RuntimeError | MemoryError):
         return None
     text = str(fault)
-    if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in text:
+    if isinstance(fault, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in text:
         return out_of_memory(net.graph, net.module, net.style.device, fault)
     if "deterministic implementation" in text:
         help = "remove `deterministic: true`, or train on the CPU"
