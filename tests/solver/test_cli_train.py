@@ -290,6 +290,24 @@ def test_the_live_line_tells_of_a_test(solver: Path) -> None:
     assert re.fullmatch(r"loss [\d.]+  lr 0\.02  [\d,]+ images/s", later)
 
 
+@pytest.mark.parametrize(("width", "bar"), [(50, 1), (80, 8), (100, 20), (200, 20)])
+def test_the_live_line_is_one_line(solver: Path, width: int, bar: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal of 80 columns the speed of a long run broke it in two, which leaves traces as it moves up."""
+    with Solver(solver) as running:
+        running.step(1)
+        running.run.iter = 123456
+        console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+        line = _Line(running, 450000, console)
+        monkeypatch.setattr(line.numbers.speed, "at", lambda iteration, time: 16244.0)
+        with console.capture() as shown:
+            for part in line.get_renderables():
+                console.print(part)
+    (text,) = shown.get().splitlines()
+    assert text.startswith("iteration 123")
+    assert ("16,244 images/s" in text) == (width >= 80)
+    assert line._bar.bar_width == bar
+
+
 def start(*args: str | Path) -> subprocess.Popen[str]:
     """A run in a process of its own, for signals."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
