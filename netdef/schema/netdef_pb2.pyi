@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 6408e66f47b16b4d0afb57679c8e2040c272fb95854f9877f8a178ebed48b179
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 27a435245e4a0c4bde10d17ef993dd07c2a8cc000cba3fb84bca8e2e53c0f19b
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

@@ -34,7 +34,7 @@ from netdef.solver.events import (
 )
 from netdef.solver.feed import advanced
 from netdef.solver.keeping import keep, keep_best
-from netdef.solver.nets import read_config
+from netdef.solver.nets import own_weights, read_config
 from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.pace import Pace
 from netdef.solver.policy import single
@@ -107,7 +107,7 @@ class Solver:
         self._pace = Pace()
         nets = (self.run.train, *self.run.tests)
         self._warn(_unheeded(self.config, self.team))
-        self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
+        self._warn(load_weights(nets, own_weights(self.config) if weights is None else weights, strict=strict))
         attach(self.run)
 
     @property

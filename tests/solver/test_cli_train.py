@@ -29,6 +29,7 @@ from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics
 from netdef.solver.watched import Standing
 from netdef.targets.torch import tensors
+from netdef.weights import read_weights
 from tests.solver import small_run
 
 ROOT = Path(__file__).parents[2]
@@ -190,6 +191,24 @@ def test_a_resumed_run_needs_no_weights_to_begin_from(solver: Path, tmp_path: Pa
     assert "Going on at iteration 5" in netdef("train", tuned, "--resume", "auto", "--iterations", "8")
     state = tmp_path / "tuned/t_iter_8.solverstate"
     assert "Going on at iteration 8" in netdef("train", tuned, "--snapshot", state, "--iterations", "9")
+
+
+def test_a_solvers_weights_lie_beside_it(
+    solver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As its nets do; the working folder goes before."""
+    netdef("train", solver, "--iterations", "1")
+    (tmp_path / "out/snap_iter_1.caffemodel").rename(tmp_path / "begun.caffemodel")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with Solver(small_run.make(tmp_path, 'weights: "begun.caffemodel"')) as tuned:
+        begun = read_weights(tmp_path / "begun.caffemodel").layer("ip")
+        assert begun is not None
+        np.testing.assert_array_equal(tuned.net.ip.weight.detach().numpy(), begun.blobs[0])
+    Path("begun.caffemodel").write_text("this one first")
+    with pytest.raises(NetdefError) as failure:
+        Solver(tmp_path / "solver.prototxt")
+    assert failure.value.diagnostics[0].code == "ND0602"
 
 
 def test_missing_net(tmp_path: Path) -> None:
