@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from netdef.cli.report import show
@@ -17,6 +18,10 @@ from netdef.solver.log import lines
 from netdef.solver.loop import Solver
 
 _REFRESHES_PER_S = 2.0
+_BAR = 20
+"""Columns of the bar where there is room for it; it gives way to the numbers, which must stay on one line."""
+_NUMBERS = 72
+"""Columns that the numbers take at most, but for very long ones."""
 
 
 @contextmanager
@@ -55,9 +60,10 @@ class _Line(Progress):
     def __init__(self, solver: Solver, last: int, console: Console) -> None:
         self.solver = solver
         self.numbers = _Numbers(solver, _Speed(solver))
+        self._bar, self._terminal = BarColumn(), console
         super().__init__(
             TextColumn("iteration {task.completed}/{task.total}"),
-            BarColumn(bar_width=20),
+            self._bar,
             self.numbers,
             TimeRemainingColumn(compact=True),
             console=console,
@@ -72,7 +78,8 @@ class _Line(Progress):
             self.numbers.testing = event.net if isinstance(event, Testing) else None
 
     def get_renderables(self) -> Iterator[RenderableType]:
-        """Look where the solver is before each refresh."""
+        """Look where the solver is, and how wide the terminal, before each refresh."""
+        self._bar.bar_width = min(max(self._terminal.width - _NUMBERS, 1), _BAR)
         for task in self.tasks:
             self.update(task.id, completed=self.solver.iter)
         yield from super().get_renderables()
@@ -103,7 +110,7 @@ class _Numbers(ProgressColumn):
     max_refresh = 1 / _REFRESHES_PER_S
 
     def __init__(self, solver: Solver, speed: _Speed) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self.solver, self.speed = solver, speed
         self.testing: int | None = None
 

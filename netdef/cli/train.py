@@ -78,8 +78,9 @@ def command(
 
     Ctrl-C ends the iteration (or breaks off the test) under way, takes a snapshot and stops; a second one stops at
     once. SIGTERM, which schedulers send before they end a job, takes a snapshot and stops too, however often it comes:
-    the exit code is then 143, and --resume auto goes on. With several GPUs, or under torchrun, several processes train
-    together; the solver's batch is shared out among them.
+    the exit code is then 143, and --resume auto goes on. A terminal that is closed (SIGHUP) leaves a snapshot, and the
+    run goes on without it. With several GPUs, or under torchrun, several processes train together; the solver's batch
+    is shared out among them.
     """
     path = _one(file, named)
     if weights and snapshot:

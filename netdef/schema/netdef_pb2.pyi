@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 1cc2f5b70d0c6632de7aa179cdaa0e53fe321abb7c017cfd721df803cc9e2e7d
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 5944a0bef118be7a8909f874bf1c3c0d9a5f5a5fe2d578469d876fc0ebfa941f
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from netdef.ir import Graph
 from netdef.ir.cost import float_bytes
 from netdef.nn.normalization import BatchNorm
+from netdef.targets.torch.faults import untouched
 
 MOST_SEGMENTS = 32
 
@@ -48,6 +49,7 @@ def checkpointed(module: fx.GraphModule, graph: Graph) -> nn.Module:
         return module
     segment = _numbering(module, steps, [cut.place for cut in cuts])
     split = split_module(module, module, lambda node: segment[node], keep_original_order=True)
+    untouched(split)
     for number in range(len(cuts)):
         name = f"submod_{number}"
         inner = split.get_submodule(name)

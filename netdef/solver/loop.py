@@ -29,7 +29,7 @@ from netdef.solver.events import (
 )
 from netdef.solver.feed import advanced
 from netdef.solver.keeping import keep
-from netdef.solver.nets import read_config
+from netdef.solver.nets import own_weights, read_config
 from netdef.solver.optimizer import CaffeOptimizer
 from netdef.solver.pace import Pace
 from netdef.solver.rescue import going_on, rescued
@@ -101,7 +101,7 @@ class Solver:
         self._pace = Pace()
         self._tests = Tests(self.run, self._tell, self._pace)
         nets = (self.run.train, *self.run.tests)
-        self._warn(load_weights(nets, self.config.weights if weights is None else weights, strict=strict))
+        self._warn(load_weights(nets, own_weights(self.config) if weights is None else weights, strict=strict))
         attach(self.run)
 
     @property
@@ -153,6 +153,8 @@ class Solver:
                 self._show_last()
             if self._due(self.config.test_interval):
                 self._test_due()
+        if self.stopped and self._saved != self.iter:
+            self.snapshot()
 
     def step(self, count: int) -> None:
         """Train `count` iterations, or fewer if `request("stop")` comes in between.

@@ -26,7 +26,7 @@ _SHARE = 0.9
 def out_of_memory(graph: Graph, module: fx.GraphModule, device: torch.device, fault: BaseException) -> RunError:
     """The error ND0806, with the layer that was computed where that is known, and a batch that should fit."""
     node = failing(graph, module, fault)
-    where = f' in layer "{node.name}"' if node else ", on the way back or in the update"
+    where = f' in layer "{node.name}"' if node else ", on the way back, in the update or as data were read"
     rows = batch_size(graph)
     return RunError([error("ND0806", f"out of memory on {device}{where}", help=_help(graph, rows, _capacity(device)))])
 

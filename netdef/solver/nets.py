@@ -57,6 +57,11 @@ def net_path(choice: NetChoice, config: SolverConfig) -> str | None:
     return str(found)
 
 
+def own_weights(config: SolverConfig) -> list[str]:
+    """The files of the solver's `weights`, each from the working folder, else from the solver's, as its nets are."""
+    return [str(find(path, folder_of(config.path)) or path) for path in config.weights]
+
+
 def compile_choice(
     choice: NetChoice, config: SolverConfig, level: int | None = None, stages: Sequence[str] = ()
 ) -> Graph:

@@ -251,22 +251,22 @@ def _bad_label(net: RunningNet, fault: LabelError) -> NetdefError:
     return NetdefError([error("ND0512", f"{name}: {fault}", span=span, help=help)])
 
 
-def _first(fault: RuntimeError) -> RuntimeError:
+def _first(fault: Exception) -> Exception:
     """What went wrong first: where a recording breaks off, torch's last word is that it did."""
     return _first(fault.__context__) if isinstance(fault.__context__, RuntimeError) else fault
 
 
-_NO_MEMORY = ("not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 """What torch says on the processor, and what libraries say that ask a GPU for memory themselves."""
 
 
 def _explained(net: RunningNet, fault: Exception) -> NetdefError | None:
     """What a user can do about torch's error; None where it is a bug, or that of a layer of the user's own."""
-    if not isinstance(fault, RuntimeError):
+    if not isinstance(fault, RuntimeError | MemoryError):
         return None
     fault = _first(fault)
     text = str(fault)
-    if isinstance(fault, torch.OutOfMemoryError) or any(word in text for word in _NO_MEMORY):
+    if isinstance(fault, torch.OutOfMemoryError | MemoryError) or any(word in text for word in _NO_MEMORY):
         return out_of_memory(net.graph, net.module, net.style.device, fault)
     if "device-side assert" in text:
         help = "the GPU does not tell which; on the processor (`solver_mode: CPU`) the same run does"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -127,6 +129,60 @@ def test_no_memory_in_the_middle(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "out/s_iter_3.solverstate" in failure.value.diagnostics[0].help[-1]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        MemoryError("Unable to allocate 3.00 GiB for an array"),  # numpy's, as data are read
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: …"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: …"),  # Windows
+    ],
+    ids=["numpy", "linux", "windows"],
+)
+def test_no_memory_on_the_processor(folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    with Solver("solver.prototxt") as solver:
+        solver.step(2)
+
+        def fails() -> Any:
+            raise fault
+
+        monkeypatch.setattr(solver.run.train.feed, "next", fails)
+        with pytest.raises(NetdefError) as failure:
+            solver.solve()
+    (found,) = failure.value.diagnostics
+    assert (found.code, failure.value.exit_code) == ("ND0806", 3)
+    assert "out/s_iter_2.solverstate" in found.help[-1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="how much a process has taken is looked up in /proc")
+def test_a_processor_without_memory_says_it_so(folder: Path) -> None:
+    """What torch really raises: the layer is named, and torch.fx does not print its code."""
+    Path("net.prototxt").write_text(
+        """
+        layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
+          shape { dim: 64 dim: 3 dim: 128 dim: 128 } shape { dim: 64 } } }
+        layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+          convolution_param { num_output: 64 kernel_size: 1 } }
+        layer { name: "twice" type: "Eltwise" bottom: "conv" bottom: "conv" top: "twice" }
+        layer { name: "loss" type: "Reduction" bottom: "twice" top: "loss" loss_weight: 1 }
+        """
+    )
+    code = """
+import resource
+from netdef.diagnostics import NetdefError
+from netdef.solver.loop import Solver
+with Solver("solver.prototxt") as solver:
+    taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 400_000_000,) * 2)  # a blob has 268 million bytes
+    try:
+        solver.step(1)
+    except NetdefError as failure:
+        print(failure.diagnostics[0].code, failure.diagnostics[0].message)
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ('ND0806 out of memory on cpu in layer "twice"\n', "")
+
+
 def test_no_snapshot_in_the_middle_of_an_update(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some weights have been changed then, some have not."""
     with Solver("solver.prototxt") as solver:
@@ -228,6 +284,21 @@ def test_files_of_two_runs_are_never_taken_for_one(
         seen.add(str(found))
     assert seen >= {"[{1}]", "[]"}
     assert [held(place) for _, place in snapshot.existing(str(tmp_path / "s"))] == [{2}]
+
+
+def test_a_stop_in_the_last_test_leaves_a_snapshot_whatever_the_solver_says(tmp_path: Path) -> None:
+    """`snapshot_after_train: false` is for runs that end by themselves; who stops one is told how to go on."""
+
+    def stop(event: ev.Event) -> None:
+        if isinstance(event, ev.Testing) and event.iteration == 4:
+            solver.request("stop")
+
+    text = small_run.SOLVER.replace("max_iter: 20", "max_iter: 4").replace("test_interval: 6", "test_interval: 4")
+    path = small_run.make(tmp_path, "snapshot_after_train: false", solver=text)
+    for observers, left in ([], []), ([stop], [4]):
+        with Solver(path, observers=observers) as solver:
+            solver.solve()
+        assert [iteration for iteration, _ in snapshot.existing(str(tmp_path / "out/snap"))] == left
 
 
 def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from netdef.solver.loop import Solver
 from netdef.solver.metrics import Metrics
 from netdef.solver.watched import Standing
 from netdef.targets.torch import tensors
+from netdef.weights import read_weights
 from tests.solver import small_run
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +193,24 @@ def test_a_resumed_run_needs_no_weights_to_begin_from(solver: Path, tmp_path: Pa
     assert "Going on at iteration 8" in netdef("train", tuned, "--snapshot", state, "--iterations", "9")
 
 
+def test_a_solvers_weights_lie_beside_it(
+    solver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As its nets do; the working folder goes before."""
+    netdef("train", solver, "--iterations", "1")
+    (tmp_path / "out/snap_iter_1.caffemodel").rename(tmp_path / "begun.caffemodel")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with Solver(small_run.make(tmp_path, 'weights: "begun.caffemodel"')) as tuned:
+        begun = read_weights(tmp_path / "begun.caffemodel").layer("ip")
+        assert begun is not None
+        np.testing.assert_array_equal(tuned.net.ip.weight.detach().numpy(), begun.blobs[0])
+    Path("begun.caffemodel").write_text("this one first")
+    with pytest.raises(NetdefError) as failure:
+        Solver(tmp_path / "solver.prototxt")
+    assert failure.value.diagnostics[0].code == "ND0602"
+
+
 def test_missing_net(tmp_path: Path) -> None:
     solver = small_run.make(tmp_path)
     (tmp_path / "net.prototxt").unlink()
@@ -288,6 +307,24 @@ def test_the_live_line_tells_of_a_test(solver: Path) -> None:
     first, later = [text for kind, text in seen if kind is ev.Displayed]
     assert re.fullmatch(r"loss [\d.]+  lr 0\.02", first)
     assert re.fullmatch(r"loss [\d.]+  lr 0\.02  [\d,]+ images/s", later)
+
+
+@pytest.mark.parametrize(("width", "bar"), [(50, 1), (80, 8), (100, 20), (200, 20)])
+def test_the_live_line_is_one_line(solver: Path, width: int, bar: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal of 80 columns the speed of a long run broke it in two, which leaves traces as it moves up."""
+    with Solver(solver) as running:
+        running.step(1)
+        running.run.iter = 123456
+        console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+        line = _Line(running, 450000, console)
+        monkeypatch.setattr(line.numbers.speed, "at", lambda iteration, time: 16244.0)
+        with console.capture() as shown:
+            for part in line.get_renderables():
+                console.print(part)
+    (text,) = shown.get().splitlines()
+    assert text.startswith("iteration 123")
+    assert ("16,244 images/s" in text) == (width >= 80)
+    assert line._bar.bar_width == bar
 
 
 def start(*args: str | Path) -> subprocess.Popen[str]:

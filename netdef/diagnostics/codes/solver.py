@@ -159,7 +159,7 @@ Leave `--gpu` out: netdef then takes a GPU if `solver_mode` allows and one is th
         "the net cannot be trained",
         """\
 A net to train needs data that come by themselves (a data layer, not `Input`), a loss (a layer whose top counts into the
-loss, such as `SoftmaxWithLoss`), and at least one parameter with an `lr_mult` above 0.
+loss, such as `SoftmaxWithLoss`), and at least one parameter with an `lr_mult` above 0 (a `param_rule` may freeze all).
 
 Often the wrong file is named: a `deploy.prototxt` begins with `Input` and has no loss; the net for training is called
 `train_val.prototxt` or `…_train_test.prototxt`.""",
@@ -250,7 +250,8 @@ from here on. Training goes on; a snapshot that finds no room is ND0802.""",
         "a snapshot of another run",
         """\
 A solver state holds the update rule's memory for each parameter of the net. Here their number or shapes are not those
-of this net and this `type`: it was written by another net or with another type of solver.
+of this net and this `type`, or its weights lack a layer of this net by name: it was written by another net or with
+another type of solver.
 
 To begin anew from trained weights, which may be of another net in parts, use `--weights x.caffemodel` in place of
 `--snapshot x.solverstate`.""",

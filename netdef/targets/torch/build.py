@@ -18,6 +18,7 @@ from netdef.layers.python import Python
 from netdef.layers.record import Call
 from netdef.targets.fuse import fuse
 from netdef.targets.record import Recording, record, with_values
+from netdef.targets.torch.faults import untouched
 from netdef.targets.torch.names import module_names
 
 _KEPT = frozenset({"placeholder", "output", "call_module"})
@@ -60,6 +61,7 @@ def build_module(
     wanted = [blob.id for blob in graph.outputs] if outputs is None else list(outputs)
     lowered = _fx_graph(fuse(recording, wanted), names, wanted, with_loss)
     module = fx.GraphModule(root, lowered, class_name="Net")
+    untouched(module)
     module.meta["inputs"] = {blob.id: value.name for blob, value in recording.inputs}
     module.meta["modules"] = names
     module.meta["outputs"] = wanted
