@@ -14,6 +14,7 @@ import click
 
 from netdef.cli.report import show
 from netdef.cli.turn import leave, wait_for_first
+from netdef.cli.unheard import have_streams
 from netdef.diagnostics import Diagnostic, NetdefError, error
 
 COMMANDS = {
@@ -106,6 +107,7 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; every error ends in a diagnostic and an exit code, never in a traceback."""
+    have_streams()
     leave(_run())
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 
@@ -44,6 +45,16 @@ def unheard() -> Iterator[None]:
             yield
     finally:
         let_go()
+
+
+def have_streams() -> None:
+    """Give a process that was started without stdout or stderr (``>&-``, a service) one that leads nowhere.
+
+    Python has None in their places; and the first file that is opened would get the number that others print to.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as it runs
 
 
 def let_go() -> None:

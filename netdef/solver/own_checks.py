@@ -111,6 +111,9 @@ def _watch(block: Block, name: str) -> None:
     elif not 0 <= inner.message.net < len(m.test_iter):
         message = f"there is no test net {inner.message.net}: they are numbered from 0 to {len(m.test_iter) - 1}"
         inner.reject("ND0716", message, "net")
+    elif m.test_iter[inner.message.net] == 0:
+        help = "give that net a `test_iter` above 0"
+        block.reject("ND0716", f"`{name}` needs tests, and `test_iter: 0` makes none", name, help=help)
     _at_least(inner, "patience", 1)
     _at_least(inner, "min_change", 0)
 

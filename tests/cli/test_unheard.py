@@ -88,3 +88,13 @@ cli.main()
             [sys.executable, "-c", code], env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (run.returncode, run.stderr) == (3, "error[ND0016]: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_process_without_streams(folder: Path, closed: str) -> None:
+    for code, more in ((0, "--iterations 1"), (1, "--weights nowhere")):
+        text = f"{sys.executable} -m netdef train solver.prototxt {more} {closed}"
+        run = subprocess.run(["bash", "-c", text], cwd=folder, env=ENVIRONMENT, capture_output=True, check=False)
+        assert run.returncode == code, run.stderr
+        assert b"ND0001" not in run.stderr
+    assert saved(folder) == [1]

@@ -101,6 +101,12 @@ WRONG = {
     "ema_1": (GOOD + "ema_decay: 1", "ND0708", "1", "below 1"),
     "adamw_l1": (GOOD + 'type: "AdamW" regularization_type: "L1"', "ND0714", '"L1"', "no L1"),
     "plateau_of_what": (PLAIN + 'base_lr: 1 lr_policy: "plateau" gamma: 0.5', "ND0704", '"plateau"', "`plateau`"),
+    "never_tested": (
+        GOOD + 'test_interval: 2 test_iter: 3 test_iter: 0 early_stop { output: "a" net: 1 }',
+        "ND0716",
+        '{ output: "a" net: 1 }',
+        "`test_iter: 0` makes none",
+    ),
     "nameless_rule": (GOOD + "param_rule { lr_mult: 0 }", "ND0715", "{}", "names no layers"),
     "negative_rule": (GOOD + 'param_rule { layer: "a" lr_mult: -1 }', "ND0708", "-1", "at least 0"),
     "regularization": (GOOD + 'regularization_type: "L3"', "ND0710", '"L3"', "L3"),
