@@ -22,7 +22,7 @@ from netdef.cli.watch import learn_by_heart, noticing
 from netdef.diagnostics import NetdefError, RunError, error, warning
 from netdef.solver.config import SolverConfig
 from netdef.solver.loop import Solver
-from netdef.solver.metrics import Metrics, metrics_path
+from netdef.solver.metrics import Metrics, metrics_path, run_name
 from netdef.solver.nets import read_config
 from netdef.solver.snapshot import DAMAGED, Place, best_path, existing
 from netdef.solver.watched import Standing
@@ -204,7 +204,7 @@ def _metrics(solver: Solver) -> Iterator[None]:
         yield
         return
     try:
-        metrics = Metrics(path, solver.iter, lambda found: show([found]))
+        metrics = Metrics(path, run_name(solver.config), solver.iter, lambda found: show([found]))
     except OSError as fault:
         help = "change `metrics`" if solver.config.metrics else "change `snapshot_prefix`, beside which they lie"
         message = f"metrics cannot be written to {path}: {fault.strerror}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from netdef.diagnostics import Diagnostic, NetdefError, error
 from netdef.files import PathLike
-from netdef.solver.metrics import metrics_path
+from netdef.solver.metrics import metrics_path, run_name
 from netdef.solver.nets import read_config
 
 Curve = dict[int, float]
@@ -64,7 +64,7 @@ def read_histories(paths: list[str]) -> list[History]:
     histories = []
     for path, name in zip(paths, _names(paths), strict=True):
         try:
-            histories.append(read_history(path, name))
+            histories += read_runs(path, name)
         except NetdefError as fault:
             found += fault.diagnostics
     if found:
@@ -72,34 +72,35 @@ def read_histories(paths: list[str]) -> list[History]:
     return histories
 
 
-def read_history(path: PathLike, name: str = "") -> History:
-    """The history of one run."""
-    file = _file(Path(path))
+def read_runs(path: PathLike, name: str = "") -> list[History]:
+    """The histories that a path stands for: of one run, but for metrics that several runs in a folder share."""
+    file, own = _file(Path(path))
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as fault:
         help = "a run writes metrics.jsonl beside its snapshots"
         raise NetdefError([error("ND0010", f"no such file: {file}", help=help)]) from fault
-    history = History(name or _name(Path(path)))
-    read = _read_metrics if text.lstrip().startswith("{") else _read_log
-    read(text, history)
-    if history.empty:
+    name = name or _name(Path(path))
+    histories = _read_metrics(text, name, own) if text.lstrip().startswith("{") else [_read_log(text, History(name))]
+    found = [history for history in histories if not history.empty]
+    if not found:
         help = "a run is a metrics.jsonl, a log of `netdef train` or `caffe train`, a folder with one, or a solver"
         raise NetdefError([error("ND0033", f"{file} tells of no iteration and of no test", help=help)])
-    return history
+    return found
 
 
-def _file(path: Path) -> Path:
-    """The file that a path of the command line means."""
+def _file(path: Path) -> tuple[Path, str | None]:
+    """The file that a path of the command line means, and the run in it, None for all that it tells of."""
     if path.suffix == ".prototxt":
-        beside = metrics_path(read_config(os.fspath(path))[0])
+        config, _ = read_config(os.fspath(path))
+        beside = metrics_path(config)
         if beside is None:
             raise NetdefError([error("ND0033", f"{path} keeps no metrics (`metrics` is empty)", help="plot its log")])
-        return beside
+        return beside, run_name(config)
     if not path.is_dir():
-        return path
+        return path, None
     candidates = [path / "metrics.jsonl", *sorted(path.glob("*.jsonl")), *sorted(path.glob("*.log"))]
-    return next((file for file in candidates if file.is_file()), candidates[0])
+    return next((file for file in candidates if file.is_file()), candidates[0]), None
 
 
 def _names(paths: list[str]) -> list[str]:
@@ -115,8 +116,18 @@ def _name(path: Path) -> str:
     return place.parent.name if common else place.name.removesuffix(place.suffix if place.is_file() else "")
 
 
-def _read_metrics(text: str, history: History) -> None:
-    entries = list(_entries(text))
+def _read_metrics(text: str, name: str, own: str | None) -> list[History]:
+    """The runs in a metrics file, or `own` alone; lines without a mark are of whichever run is asked for."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for entry in _entries(text):
+        run = str(entry.get("run", own or ""))
+        if own in (None, run):
+            runs.setdefault(run, []).append(entry)
+    return [_history(entries, f"{name} {run}" if len(runs) > 1 else name) for run, entries in runs.items()]
+
+
+def _history(entries: list[dict[str, Any]], name: str) -> History:
+    history = History(name)
     trained = {name for entry in entries if entry.get("kind") == "train" for name in entry.get("outputs") or {}}
     for entry in entries:
         iteration = entry["iteration"]
@@ -125,6 +136,7 @@ def _read_metrics(text: str, history: History) -> None:
             _note(history.rate, iteration, entry.get("lr"))
         elif entry.get("kind") == "test":
             _note_test(history, entry, lambda name: _is_loss(name, trained))
+    return history
 
 
 def _entries(text: str) -> Iterator[dict[str, Any]]:
@@ -169,7 +181,7 @@ def _note_output(curves: dict[str, Curve], name: str, iteration: int, value: Any
         curves.setdefault(name, {}).update(point)
 
 
-def _read_log(text: str, history: History) -> None:
+def _read_log(text: str, history: History) -> History:
     test: dict[str, Any] = {"iteration": 0, "net": 0, "outputs": {}, "loss": None}
     losses: set[str] = set()
     for kind, groups in _matches(text):
@@ -190,6 +202,7 @@ def _read_log(text: str, history: History) -> None:
             losses |= {groups[0]} if groups[2] else set()
     if test["outputs"]:
         _note_test(history, test, losses.__contains__)
+    return history
 
 
 def _matches(text: str) -> Iterator[tuple[str, tuple[Any, ...]]]:

@@ -314,18 +314,19 @@ class Solver:
         values = [(name, value.detach().float().cpu().numpy()) for name, value in outputs.items()]
         loss, described = self.loss, self.run.train.described(values)
         self._check_finite()
-        self._tell(Displayed(self.iter, loss, rate, described, self._speed(), self._pace.time_s))
+        self._tell(Displayed(self.iter, loss, rate, described, self._speed(self.iter), self._pace.time_s))
 
     def _show_last(self) -> None:
         """The loss after the last update takes one more batch, and has no update to show the rate of."""
+        speed = self._speed(self.iter - 1)  # a display stands in the midst of an iteration, this one behind it
         with torch.no_grad():
             _, loss = self.run.train.forward()
         self.run.losses.add(self.iter, self.team.mean(loss))
-        self._tell(Displayed(self.iter, self.loss, None, (), self._speed(), self._pace.time_s))
+        self._tell(Displayed(self.iter, self.loss, None, (), speed, self._pace.time_s))
 
-    def _speed(self) -> float | None:
-        """Images a second since it was last asked for."""
-        iterations = self._pace.per_second(self.iter)
+    def _speed(self, iteration: int) -> float | None:
+        """Images a second since it was last asked for, up to the middle of an iteration."""
+        iterations = self._pace.per_second(iteration)
         return None if iterations is None else iterations * self.images_per_iteration
 
     def _due(self, interval: int) -> bool:

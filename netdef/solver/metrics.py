@@ -24,18 +24,24 @@ def metrics_path(config: SolverConfig) -> Path | None:
     return Path(config.snapshot_prefix).parent / "metrics.jsonl" if beside else None
 
 
-class Metrics:
-    """An observer that writes ``{"kind": "train", "iteration": …, "loss": …, "lr": …, …}`` to a file.
+def run_name(config: SolverConfig) -> str:
+    """What the lines of a run are marked with: runs whose snapshots lie in one folder share its metrics."""
+    return Path(config.snapshot_prefix).name
 
-    Lines of an earlier run are kept up to the iteration at which this one begins: a resumed run has one history.
+
+class Metrics:
+    """An observer that writes ``{"run": …, "kind": "train", "iteration": …, "loss": …, "lr": …, …}`` to a file.
+
+    Earlier lines of the same run are kept up to the iteration at which this one begins: a resumed run has one history.
+    Those of others stay.
     A full disk must not end a run: the lines that are lost say nothing that the snapshots do not. `tell` gets a warning
     of the first one, if it is given.
     """
 
-    def __init__(self, path: Path, iteration: int, tell: Callable[[Diagnostic], None] | None = None) -> None:
-        self._path, self._tell = path, tell
+    def __init__(self, path: Path, run: str, iteration: int, tell: Callable[[Diagnostic], None] | None = None) -> None:
+        self._path, self._run, self._tell = path, run, tell
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, "".join(_before(path, iteration)))
+        write_atomic(path, "".join(_before(path, run, iteration)))
         self._stream = path.open("a", encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
@@ -44,7 +50,7 @@ class Metrics:
         if entry is None:
             return
         try:
-            self._stream.write(json.dumps(_finite(entry), allow_nan=False) + "\n")
+            self._stream.write(json.dumps({"run": self._run, **_finite(entry)}, allow_nan=False) + "\n")
             self._stream.flush()
         except OSError as fault:
             self._warn(fault)
@@ -99,13 +105,17 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def _before(path: Path, iteration: int) -> list[str]:
-    """The lines of an earlier run that this one does not repeat."""
-    if not iteration or not path.is_file():
+def _before(path: Path, run: str, iteration: int) -> list[str]:
+    """The lines that a run which begins at that iteration does not repeat."""
+    if not path.is_file():
         return []
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
-        with suppress(ValueError, KeyError, TypeError):
-            if json.loads(line)["iteration"] < iteration:
-                kept.append(line)
-    return kept
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return [line for line in lines if _stays(line, run, iteration)]
+
+
+def _stays(line: str, run: str, iteration: int) -> bool:
+    """Whether a line is another run's, or of an iteration before; what is no whole line does not."""
+    with suppress(ValueError, KeyError, TypeError):
+        entry = json.loads(line)
+        return bool(entry.get("run", run) != run or entry["iteration"] < iteration)
+    return False

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from netdef.diagnostics import NetdefError
-from netdef.report.history import read_histories, read_history
+from netdef.report.history import read_histories, read_runs
+from netdef.solver.events import Displayed
+from netdef.solver.metrics import Metrics
 from tests.golden_cases import GOLDEN, arrays, cases
 
 LOGS = cases("logs")
@@ -17,7 +19,7 @@ LOGS = cases("logs")
 @pytest.mark.parametrize("case", LOGS, ids=[case["name"] for case in LOGS])
 def test_logs_of_caffe(case: dict[str, str]) -> None:
     held = arrays(case)
-    history = read_history(GOLDEN / case["dir"] / "train.log")
+    (history,) = read_runs(GOLDEN / case["dir"] / "train.log")
     assert history.loss == pytest.approx(dict(zip(held["log.iter"].tolist(), held["log.loss"].tolist(), strict=True)))
     assert history.rate == pytest.approx(dict(zip(held["log.lr_iter"].tolist(), held["log.lr"].tolist(), strict=True)))
     tests = held["log.test_iter"].tolist()
@@ -46,7 +48,7 @@ Iteration 10, Testing net (#0)
 
 def test_lines_with_times_and_speeds(tmp_path: Path) -> None:
     (tmp_path / "caffe.log").write_text(GLOG)
-    history = read_history(tmp_path / "caffe.log")
+    (history,) = read_runs(tmp_path / "caffe.log")
     assert history.loss == {0: 2.5}
     assert history.rate == {0: 0.01, 100: 0.001}
     assert history.scores == {"acc": {0: 0.25}, "acc #1": {0: 0.5}}
@@ -54,7 +56,7 @@ def test_lines_with_times_and_speeds(tmp_path: Path) -> None:
 
 def test_lines_of_netdef(tmp_path: Path) -> None:
     (tmp_path / "own.log").write_text(OWN)
-    history = read_history(tmp_path)
+    (history,) = read_runs(tmp_path)
     assert (history.loss, history.rate) == ({0: 2.5, 10: 2.25}, {0: 0.01, 10: 0.005})
     assert (history.scores, history.test_losses) == ({"top5": {10: 0.75}}, {"l": {10: 0.5}})
 
@@ -77,7 +79,7 @@ ENTRIES = [
 def test_metrics_of_a_run_under_way(tmp_path: Path) -> None:
     text = "".join(json.dumps(entry) + "\n" for entry in ENTRIES) + '{"kind": "train", "iter'
     (tmp_path / "metrics.jsonl").write_text(text)
-    history = read_history(tmp_path)
+    (history,) = read_runs(tmp_path)
     assert history.loss == {0: 2.5, 20: 1.25}, "infinite losses are left out, what is told twice counts as told last"
     assert history.rate == {0: 0.1, 10: 0.1}
     assert history.scores == {"accuracy": {0: 0.1}}
@@ -99,8 +101,22 @@ def test_a_solver_stands_for_its_metrics(tmp_path: Path) -> None:
     (tmp_path / "solver.prototxt").write_text(text.format(tmp_path))
     (tmp_path / "out").mkdir()
     (tmp_path / "out/metrics.jsonl").write_text(json.dumps(ENTRIES[1]))
-    history = read_history(tmp_path / "solver.prototxt")
+    (history,) = read_runs(tmp_path / "solver.prototxt")
     assert history.loss == {0: 2.5}
+
+
+def test_runs_that_share_a_folder(tmp_path: Path) -> None:
+    """Two solvers whose snapshots lie in one folder: each run keeps its lines, a solver stands for its own."""
+    for run, iteration, loss in (("x", 0, 1.0), ("y", 0, 2.0), ("x", 0, 3.0), ("x", 5, 4.0), ("y", 5, 5.0)):
+        metrics = Metrics(tmp_path / "out/metrics.jsonl", run, iteration)
+        metrics(Displayed(iteration, loss, None, (), None, 0.0))
+        metrics.close()
+    losses = {history.name: history.loss for history in read_histories([str(tmp_path / "out")])}
+    assert losses == {"out y": {0: 2.0, 5: 5.0}, "out x": {0: 3.0, 5: 4.0}}
+    text = 'net: "n" base_lr: 1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{}/out/y"'
+    (tmp_path / "solver.prototxt").write_text(text.format(tmp_path))
+    (history,) = read_runs(tmp_path / "solver.prototxt")
+    assert history.loss == {0: 2.0, 5: 5.0}
 
 
 def test_every_path_that_is_no_run_is_told(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ def run(folder: Path) -> None:
         if not team.leads:
             solver.solve()
         else:
-            with closing(Metrics(folder / "out/metrics.jsonl", 0)) as metrics, (folder / "debug").open("w") as debug:
+            with (
+                closing(Metrics(folder / "out/metrics.jsonl", "snap", 0)) as metrics,
+                (folder / "debug").open("w") as debug,
+            ):
                 solver.observers += (metrics, partial(note, debug))
                 solver.solve()
         (folder / f"held_by_{team.rank}").write_text(str(held(solver)))

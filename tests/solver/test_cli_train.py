@@ -431,7 +431,7 @@ def test_what_an_early_stop_says_of_the_best_weights(
 
 def test_lines_that_find_no_room_are_told_of_once(tmp_path: Path) -> None:
     found: list[Diagnostic] = []
-    metrics = Metrics(tmp_path / "m.jsonl", 0, found.append)
+    metrics = Metrics(tmp_path / "m.jsonl", "a", 0, found.append)
     metrics._stream.close()
     metrics._stream = Path("/dev/full").open("w")  # noqa: SIM115 - closed with the metrics
     for iteration in range(3):
