@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -42,6 +43,14 @@ class NetChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file as the solver names it, and where it does."""
+
+    path: str
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SolverConfig:
     """A SolverParameter decoded; the meaning of each field stands in protos/netdef.proto.
 
@@ -75,7 +84,7 @@ class SolverConfig:
     snapshot_keep: int
     gpu: int | None
     seed: int | None
-    weights: tuple[str, ...]
+    weights: tuple[NamedFile, ...]
     debug_info: bool
     precision: Precision
     deterministic: bool
@@ -142,7 +151,7 @@ class SolverConfig:
             snapshot_keep=m.snapshot_keep,
             gpu=m.device_id if block.enum("solver_mode") == "GPU" else None,
             seed=m.random_seed if m.random_seed >= 0 else None,
-            weights=tuple(part.strip() for text in m.weights for part in text.split(",") if part.strip()),
+            weights=tuple(_weights(block)),
             debug_info=m.debug_info,
             precision=cast(Precision, block.enum("precision")),
             deterministic=m.deterministic,
@@ -189,6 +198,12 @@ def _prefix(written: str, path: str | None) -> str:
     if not written:
         return str(own)
     return str(Path(written) / own.name) if written.endswith("/") or Path(written).is_dir() else written
+
+
+def _weights(block: Block) -> Iterator[NamedFile]:
+    for index, text in enumerate(block.message.weights):
+        for part in filter(None, map(str.strip, text.split(","))):
+            yield NamedFile(part, block.place("weights", index))
 
 
 def _train(block: Block) -> NetChoice:

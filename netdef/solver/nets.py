@@ -58,8 +58,21 @@ def net_path(choice: NetChoice, config: SolverConfig) -> str | None:
 
 
 def own_weights(config: SolverConfig) -> list[str]:
-    """The files of the solver's `weights`, each from the working folder, else from the solver's, as its nets are."""
-    return [str(find(path, folder_of(config.path)) or path) for path in config.weights]
+    """The files of the solver's `weights`, each from the working folder, else from the solver's, as its nets are.
+
+    Raises:
+        NetdefError: ND0601, for each that is in neither.
+    """
+    places = [(file, find(file.path, folder_of(config.path))) for file in config.weights]
+    help = "a relative path is looked for in the working folder, then in the folder of the solver"
+    missing = [
+        error("ND0601", f'the weights "{file.path}" are not there', span=file.span, help=help)
+        for file, place in places
+        if place is None
+    ]
+    if missing:
+        raise NetdefError(missing)
+    return [str(place) for _, place in places]
 
 
 def compile_choice(

@@ -211,6 +211,17 @@ def test_a_solvers_weights_lie_beside_it(
     assert failure.value.diagnostics[0].code == "ND0602"
 
 
+def test_weights_that_are_not_there_are_told_of_where_they_are_named(tmp_path: Path) -> None:
+    solver = small_run.make(tmp_path, 'weights: "one.caffemodel,two.caffemodel"')
+    with pytest.raises(NetdefError) as failure:
+        Solver(solver)
+    found = failure.value.diagnostics
+    assert [(d.code, d.message) for d in found] == [
+        ("ND0601", f'the weights "{name}.caffemodel" are not there') for name in ("one", "two")
+    ]
+    assert all(d.span is not None and d.span.source.name == str(solver) for d in found)
+
+
 def test_missing_net(tmp_path: Path) -> None:
     solver = small_run.make(tmp_path)
     (tmp_path / "net.prototxt").unlink()

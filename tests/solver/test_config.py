@@ -224,7 +224,7 @@ def test_state_of_the_training_net() -> None:
 def test_weights_may_be_a_list_with_commas() -> None:
     config, _ = decode(GOOD + 'weights: "a, b" weights: "c"')
     assert config is not None
-    assert config.weights == ("a", "b", "c")
+    assert [file.path for file in config.weights] == ["a", "b", "c"]
 
 
 @pytest.mark.corpus
