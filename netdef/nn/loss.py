@@ -50,11 +50,14 @@ def softmax_loss(
     rest = scores.shape[:1] + scores.shape[2:] if x.dim() > 1 else ()
     target = labels.long().reshape(rest)
     ignored = NO_LABEL if ignore_label is None else ignore_label
+    plain = ignore_label is None and normalization in ("VALID", "FULL") and _clamps_nothing(scores)
     try:
-        nll = F.cross_entropy(scores, target, ignore_index=ignored, reduction="none")
+        nll = F.cross_entropy(scores, target, ignore_index=ignored, reduction="mean" if plain else "none")
     except IndexError:  # of labels on the CPU, where torch looks at each of them anyway
         check_labels(target, x.shape[axis], ignore_label)
         raise
+    if plain:
+        return nll
     valid = None if ignore_label is None else target != ignore_label
     return _at_most(nll, MAX_NLL).sum() / _normaliser(normalization, prod(x.shape[:axis]), target.numel(), valid)
 
@@ -292,6 +295,14 @@ def _at_most(nll: Tensor, high: float) -> Tensor:
     if _may_look(nll) and nll.detach().max().item() <= high:
         return nll
     return cast(Tensor, _Clamp.apply(nll, -high, high))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def _clamps_nothing(scores: Tensor) -> bool:
+    """Whether scores (N, C, …) lie so near each other that no probability is as small as FLT_MIN: almost always."""
+    if scores.dim() < 2 or not _may_look(scores):
+        return False
+    smallest, largest = torch.aminmax(scores.detach())
+    return largest.item() - smallest.item() + log(scores.shape[1]) < MAX_NLL
 
 
 def _distance(squared: Tensor) -> Tensor:

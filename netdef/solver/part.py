@@ -72,7 +72,7 @@ class PartNet(RunningNet):
         return super().exchanging(last) if last else calling.without_exchange(self._call)
 
     def has_part_of(self, blob: str) -> bool:
-        """See RunningNet. Of a batch of its own a process has all blobs to itself, if only by name."""
+        """See RunningNet. Of batches of their own processes have a part each of what all compute together."""
         return self._whole is None or self.graph.blobs[blob].shape != self._whole.blobs[blob].shape
 
     def of_all(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,8 +5,8 @@
 
 Both sides have the same memory format (channels_last), precision (autocast, and the same settings of torch's, which
 are the process's), update rule (SGD with momentum and weight decay, torch's fused kernel) and batch; compiled, both
-compile loss and net as one. They take turns in one process; the figure is the median of the ratios of neighbouring
-turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence, the rate, the log.
+compile loss and net as one. They take turns in one process, in a random order; the figure is the median of the ratios
+of neighbouring turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence, the rate, the log.
 On both sides the batch stays where it is computed with: what readers cost is not asked here.
 Memory is what a step takes on a GPU at its peak beside what lies there before (not told with CUDA graphs, which keep
 theirs), and what is kept for the way back on the CPU.
@@ -20,6 +20,7 @@ On one GPU, images a second:
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import tempfile
 import time
@@ -286,9 +287,9 @@ def compare(name: str, rounds: int, way: Way) -> None:
             side(5)
         kept = [memory(side, way.device) for side in sides]
         count = max(1, round(0.05 / timed(sides[1], 3, way.device)))
-        pairs = []
-        for turn in range(rounds):
-            order = sides if turn % 2 else sides[::-1]
+        pairs, shuffled = [], random.Random(0)
+        for _ in range(rounds):
+            order = shuffled.sample(sides, 2)
             seconds = {side: timed(side, count, way.device) for side in order}
             pairs.append((seconds[sides[0]], seconds[sides[1]]))
     a, b = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
