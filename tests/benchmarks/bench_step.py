@@ -6,8 +6,8 @@
 Both sides have the same memory format (channels_last), precision (autocast, and the same settings of torch's, which
 are the process's), update rule (SGD with momentum and weight decay, torch's fused kernel) and batch; compiled, both
 compile loss and net as one. They take turns in one process, in a random order; the figure is the median of the ratios
-of neighbouring turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence, the rate, the log.
-On both sides the batch stays where it is computed with: what readers cost is not asked here.
+of neighbouring turns. netdef's side is `Solver.step` with all that belongs to it: data, the check for divergence, the
+rate, the log. On both sides the batch stays where it is computed with: what readers cost is not asked here.
 Memory is what a step takes on a GPU at its peak beside what lies there before (not told with CUDA graphs, which keep
 theirs), and what is kept for the way back on the CPU.
 
