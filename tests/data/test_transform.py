@@ -57,7 +57,6 @@ def test_equals_a_naive_loop(means: str, crop: int, mirror: bool, phase: str, sc
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_gpu_finishes_alike() -> None:
     """To the last bit: random crops, some flipped, less their parts of a mean image."""
     mean = RNG.uniform(80, 160, (CHANNELS, HEIGHT, WIDTH)).astype(np.float32)

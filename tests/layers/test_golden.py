@@ -40,7 +40,6 @@ def test_agrees_with_caffe(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("channels_last", [False, True])
 @each
 def test_a_gpu_agrees_with_caffe(case: dict[str, Any], channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:

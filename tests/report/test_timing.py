@@ -111,7 +111,6 @@ def test_a_layer_alone_is_where_its_net_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
 def test_events_time_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "net.prototxt").write_text(TEXT)
     timing = time_net(

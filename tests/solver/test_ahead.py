@@ -147,7 +147,6 @@ def test_the_processor_stays_near_the_device(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_copies_of_a_gpu(tmp_path: Path) -> None:
     """The values of the processor to the last bit, while the stream that computes is kept busy."""
     device = torch.device("cuda", 0)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from netdef.solver.loop import Solver
 from netdef.targets.torch import tensors
@@ -41,7 +40,6 @@ def test_follows_caffe(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @each
 def test_a_gpu_follows_caffe(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(GOLDEN / case["dir"])

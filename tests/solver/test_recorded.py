@@ -23,8 +23,6 @@ from netdef.solver.style import Style
 from netdef.solver.team import ALONE, Team
 from tests.solver import small_run
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-
 RECURRENT = """
 layer {{ name: "data" type: "HDF5Data" top: "data" top: "label"
   hdf5_data_param {{ source: "{folder}/list.txt" batch_size: 4 }} }}
@@ -136,7 +134,6 @@ def test_flags_are_known_before_they_travel(tmp_path: Path, filler: str, known: 
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.parametrize(("precision", "rel"), [("FP32", 1e-3), ("BF16", 0.05)])
 def test_a_gpu_takes_all_steps_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, rel: float
@@ -195,7 +192,6 @@ def test_what_cannot_be_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.parametrize("iter_size", [1, 2])
 def test_a_gpu_replays(tmp_path: Path, iter_size: int) -> None:
     """The losses of an eager run on the same GPU, without dropout, whose numbers a recording draws otherwise."""
@@ -211,7 +207,6 @@ def test_a_gpu_replays(tmp_path: Path, iter_size: int) -> None:
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("iter_size", [1, 2])
@@ -229,7 +224,6 @@ def test_a_gpu_replays_what_is_compiled(tmp_path: Path, iter_size: int) -> None:
 
 
 @pytest.mark.gpu
-@gpu
 def test_a_gpu_draws_anew_for_each_replay(tmp_path: Path) -> None:
     """The same batch, weights that stay: with dropout the losses differ all the same."""
     path = small_run.make(tmp_path, rows=7)
@@ -241,7 +235,6 @@ def test_a_gpu_draws_anew_for_each_replay(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.parametrize("cuda_graphs", [False, True])
 @pytest.mark.parametrize("more", ["", "clip_gradients: 1 ema_decay: 0.9", "precision: BF16"])
 def test_the_loop_never_waits_for_a_gpu(tmp_path: Path, more: str, cuda_graphs: bool) -> None:
