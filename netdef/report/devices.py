@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-_AMPERE = 8
-"""The first major compute capability with TF32 and with BF16 in its tensor cores (NVIDIA's programming guide)."""
+from netdef.solver.style import AMPERE
+
 _PASCAL_HALF = (5, 3)
 """The first compute capability with arithmetic in FP16 (the same guide)."""
 
@@ -82,7 +82,7 @@ def _gpu(number: int) -> Gpu:
     properties = torch.cuda.get_device_properties(number)
     major, minor = properties.major, properties.minor
     free, whole = torch.cuda.mem_get_info(number)
-    modern = major >= _AMPERE
+    modern = major >= AMPERE
     half = (major, minor) >= _PASCAL_HALF
     return Gpu(number, properties.name, f"{major}.{minor}", whole, free, tf32=modern, bf16=modern, fp16=half)
 

@@ -1,4 +1,4 @@
-# Made by netdef.schema.generate from protos/netdef.proto, sha256 5944a0bef118be7a8909f874bf1c3c0d9a5f5a5fe2d578469d876fc0ebfa941f
+# Made by netdef.schema.generate from protos/netdef.proto, sha256 e19c2915e4be1afee533b03b6b22ecaf7da69f6800a34830e207018a85f4bb5a
 # mypy: disable-error-code="type-arg"
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -314,10 +314,12 @@ class SolverParameter(_message.Message):
     ADAM: SolverParameter.SolverType
     class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
+        AUTO: _ClassVar[SolverParameter.Precision]
         FP32: _ClassVar[SolverParameter.Precision]
         TF32: _ClassVar[SolverParameter.Precision]
         BF16: _ClassVar[SolverParameter.Precision]
         FP16: _ClassVar[SolverParameter.Precision]
+    AUTO: SolverParameter.Precision
     FP32: SolverParameter.Precision
     TF32: SolverParameter.Precision
     BF16: SolverParameter.Precision

@@ -16,7 +16,7 @@ from netdef.solver.factors import ParamRule
 from netdef.solver.policy import Policy
 from netdef.solver.watched import Watch
 
-Precision = Literal["FP32", "TF32", "BF16", "FP16"]
+Precision = Literal["AUTO", "FP32", "TF32", "BF16", "FP16"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import torch.utils.deterministic
 from netdef.diagnostics import NetdefError, error
 from netdef.ranks import local_world_size
 from netdef.solver.config import SolverConfig
+from netdef.solver.style import precision_on
 from netdef.solver.team import ALONE, Team
 
 
@@ -79,7 +80,7 @@ def set_up(config: SolverConfig, device: torch.device) -> Callable[[], None]:
     undo = ExitStack()
     if device.type == "cuda":
         undo.enter_context(torch.cuda.device(device))  # for streams, events and libraries that name no device
-        _round_products(config.precision != "FP32", undo)
+        _round_products(precision_on(device, config.precision) != "FP32", undo)
         undo.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = not config.deterministic
     if config.deterministic:

@@ -20,7 +20,7 @@ from netdef.solver.nets import compile_choice
 from netdef.solver.randomness import Randomness
 from netdef.solver.run import load_weights
 from netdef.solver.running import build_net, reported
-from netdef.solver.style import Style
+from netdef.solver.style import Style, precision_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Scoring:
         """
         graph = demand_layers(compile_choice(self.choice, self.config))
         where = choose(self.config, device)[0]
-        style = Style(where, self.config.channels_last, self.config.precision)
+        style = Style(where, self.config.channels_last, precision_on(where, self.config.precision))
         random = Randomness(self.config.seed, where)
         build = build_counting if confusion else build_net
         with ExitStack() as afterwards:

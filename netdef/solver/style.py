@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from netdef.solver.config import SolverConfig
+from netdef.solver.config import Precision, SolverConfig
 from netdef.solver.team import ALONE, Team
+
+AMPERE = 8
+"""The first major compute capability with TF32 and with BF16 in its tensor cores (NVIDIA's programming guide)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Where a net computes, in which memory format and precision; compiled, recomputing, recorded or not.
+    """Where a net computes, in which memory format and precision (never AUTO); compiled, recomputing, recorded or not.
 
     `in_parts`: whether each of several processes holds a part of every parameter alone.
     """
 
     device: torch.device
     channels_last: bool = True
-    precision: Literal["FP32", "TF32", "BF16", "FP16"] = "FP32"
+    precision: Precision = "FP32"
     compile: bool = False
     checkpoint: bool = False
     cuda_graphs: bool = False
@@ -33,7 +36,7 @@ class Style:
         return cls(
             device,
             config.channels_last,
-            config.precision,
+            precision_on(device, config.precision),
             config.compile,
             config.activation_checkpoint,
             config.cuda_graphs,
@@ -58,6 +61,18 @@ class Style:
         """What a forward pass runs inside."""
         short = _SHORT.get(self.precision)
         return nullcontext() if short is None else torch.autocast(self.device.type, short)
+
+
+def precision_on(device: torch.device, asked: Precision) -> Precision:
+    """The number format that is asked for; AUTO leaves it to the device.
+
+    A GPU with TF32 then uses it: torch itself does in convolutions unless it is told, and in FP32 a net would be slower
+    than one written by hand without a thought. Products are rounded to 10 bits, weights and updates are not.
+    """
+    if asked != "AUTO":
+        return asked
+    modern = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= AMPERE
+    return "TF32" if modern else "FP32"
 
 
 _SHORT = {"BF16": torch.bfloat16, "FP16": torch.float16}

@@ -18,8 +18,9 @@ from netdef.cli.gpus import own_gpu
 from netdef.diagnostics import NetdefError
 from netdef.schema import netdef_pb2 as pb
 from netdef.schema.where import Where
-from netdef.solver.config import SolverConfig
+from netdef.solver.config import Precision, SolverConfig
 from netdef.solver.device import choose, demanded, products, set_up
+from netdef.solver.style import precision_on
 from netdef.solver.team import ALONE, Team
 
 CUDA = torch.device("cuda", 1)
@@ -97,6 +98,25 @@ def settings() -> tuple[Any, ...]:
         torch.are_deterministic_algorithms_enabled(),
         torch.utils.deterministic.fill_uninitialized_memory,
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "capability", "found"),
+    [
+        ("AUTO", "cuda", (9, 0), "TF32"),
+        ("AUTO", "cuda", (8, 0), "TF32"),
+        ("AUTO", "cuda", (7, 5), "FP32"),
+        ("AUTO", "cpu", None, "FP32"),
+        ("FP32", "cuda", (9, 0), "FP32"),
+        ("BF16", "cpu", None, "BF16"),
+    ],
+)
+def test_the_device_decides_where_no_precision_is_asked_for(
+    asked: Precision, device: str, capability: Any, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert precision_on(torch.device(device), asked) == found
+    assert config().precision == "AUTO"
 
 
 @pytest.mark.parametrize("precision", ["FP32", "BF16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from netdef.solver.loop import Solver
+from netdef.solver.nets import read_config
 from netdef.targets.torch import tensors
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -49,7 +51,8 @@ def test_a_gpu_follows_caffe(case: dict[str, Any], monkeypatch: pytest.MonkeyPat
 def follow(case: dict[str, Any], device: str, times: int) -> None:
     want = np.load("case.npz")
     losses, rates = [], []
-    with Solver("solver.prototxt", weights=["init.caffemodel"], device=device) as solver:
+    config = replace(read_config("solver.prototxt")[0], precision="FP32")
+    with Solver(config, weights=["init.caffemodel"], device=device) as solver:
         before = arrays(solver)
         for iteration in range(1, 41):
             rates.append(solver.lr)

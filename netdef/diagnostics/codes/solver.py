@@ -168,8 +168,8 @@ Often the wrong file is named: a `deploy.prototxt` begins with `Input` and has n
         "ND0713",
         "a setting that is not there yet, or not on this device",
         """\
-`precision: TF32` needs a GPU. Use `precision: FP32` (exact), or `BF16`, which works everywhere and pays where
-the hardware multiplies in bfloat16.
+`precision: TF32` needs a GPU. Without `precision` a GPU uses it where it has it, and the processor computes in FP32.
+`FP32` is exact everywhere; `BF16` works everywhere, and pays where the hardware multiplies in bfloat16.
 
 Some ways of computing exclude each other: `activation_checkpoint` and `parallel: FSDP` decide what a device keeps while
 it computes, and so does `compile`. `cuda_graphs` replays what a GPU has recorded: layers that run on the processor, or
