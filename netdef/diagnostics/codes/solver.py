@@ -199,19 +199,20 @@ MASTER_PORT), which torchrun sets, and so does netdef where it starts the proces
         "ND0721",
         "a batch cannot be shared out to several processes",
         """\
-Each of several processes computes with a part of every batch: of its rows (axis 0), or in a recurrent net, whose rows
-are steps, of its streams (axis 1). A layer whose sizes hold for the whole batch alone has no meaning then, unless it is
-the batch itself that a Reshape states:
+Several processes share out every batch: each computes with a part of its rows (axis 0) or, in a recurrent net, whose rows
+are time steps, with a part of its streams (axis 1). This fails if
 
-    reshape_param { shape { dim: 128 dim: 400 } }   # two rows of each image: only for a batch of 64
-    reshape_param { shape { dim: -1 dim: 400 } }    # for any number of images
+- a layer's sizes fit the whole batch alone. A Reshape that states the batch size itself is adapted; any other is not:
 
-Neither has a layer that looks at rows from all over the batch (a Slice or a Softmax along its axis, Filter,
-BatchReindex), or one that makes a single value of all rows with which others compute. A Python layer without bottoms
-makes whole batches by itself.
+      reshape_param { shape { dim: 128 dim: 400 } }   # two rows of each of 64 images
+      reshape_param { shape { dim: -1 dim: 400 } }    # the same for any number of images
 
-With `batch: PER_DEVICE` each process takes a whole batch of its own, as in Caffe, and all of these train. Not so a file
-of streams: there, leave it out.""",
+- a layer combines rows from all over the batch: Slice or Softmax along its axis, Filter, BatchReindex;
+- a layer makes one value of all rows, and other layers compute with that;
+- a Python layer without bottoms makes whole batches by itself.
+
+With `batch: PER_DEVICE` each process takes a whole batch of its own, as in Caffe, and all these nets can be trained. Leave
+it out only where an HDF5 file holds the time steps of a recurrent net.""",
     ),
     Page(
         "ND0801",
