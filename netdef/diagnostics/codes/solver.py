@@ -199,8 +199,8 @@ MASTER_PORT), which torchrun sets, and so does netdef where it starts the proces
         "ND0721",
         "a batch cannot be shared out to several processes",
         """\
-Several processes share out every batch: each computes with a part of its rows (axis 0) or, in a recurrent net, whose rows
-are time steps, with a part of its streams (axis 1). This fails if
+Several processes share out every batch: each computes with a part of its rows (axis 0) or, in a recurrent net, whose
+rows are time steps, with a part of its streams (axis 1). This fails if
 
 - a layer's sizes fit the whole batch alone. A Reshape that states the batch size itself is adapted; any other is not:
 
@@ -211,8 +211,8 @@ are time steps, with a part of its streams (axis 1). This fails if
 - a layer makes one value of all rows, and other layers compute with that;
 - a Python layer without bottoms makes whole batches by itself.
 
-With `batch: PER_DEVICE` each process takes a whole batch of its own, as in Caffe, and all these nets can be trained. Leave
-it out only where an HDF5 file holds the time steps of a recurrent net.""",
+With `batch: PER_DEVICE` each process takes a whole batch of its own, as in Caffe, and all these nets can be trained.
+Leave it out only where an HDF5 file holds the time steps of a recurrent net.""",
     ),
     Page(
         "ND0801",
