@@ -153,8 +153,7 @@ def _values(param: Param, child: nn.Module, name: str, rng: np.random.Generator,
         return torch.empty(sizes, device=device)
     if param.spec.preset:
         return _held(child, name).detach().to(device)
-    # A copy: where torch lays numbers, vector instructions read them faster than where numpy does.
-    return torch.tensor(fill(param.spec.filler, sizes, rng), device=device)
+    return torch.from_numpy(fill(param.spec.filler, sizes, rng)).to(device)
 
 
 def _parameter(param: Param, values: Tensor) -> Tensor:
