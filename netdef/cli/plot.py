@@ -28,7 +28,8 @@ def command(runs: tuple[str, ...], output: str, smooth: int | None, title: str) 
     """Draw the loss, the test scores and the learning rate of each RUN.
 
     A RUN is a metrics.jsonl, a log of `netdef train` or `caffe train`, a folder with one of them, or the run's solver.
-    Runs whose snapshots lie in one folder share its metrics.jsonl: each gets its own curves, and a solver means its own.
+    Runs whose snapshots lie in one folder share its metrics.jsonl: each gets curves of its own, and a solver file
+    means its own run alone.
     """
     picture_format(output)
     histories = read_histories(list(runs))
