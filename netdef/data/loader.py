@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
 
 from netdef.data.batch import Floats, Top
+from netdef.data.pipeline import Pipeline
 from netdef.data.source import BatchSource, State, finished
 from netdef.ranks import local_world_size
 
@@ -34,11 +33,10 @@ class Loader:
     """
 
     def __init__(self, source: BatchSource, *, workers: int = FEWEST, depth: int | None = None) -> None:
-        self._source, self._num_workers = source, max(1, workers)
-        self._depth = max(DEPTH, workers + 1) if depth is None else max(1, depth)
-        self._pool: ThreadPoolExecutor | None = None
-        self._turn = Condition()
-        self._begin()
+        self._source, self._turn = source, Condition()
+        depth = max(DEPTH, workers + 1) if depth is None else max(1, depth)
+        self._batches = Pipeline(source, self._make, workers=max(1, workers), depth=depth, thread_name="netdef-loader")
+        self._fetched = self._batches.handed
 
     readable_ahead = True
 
@@ -54,12 +52,7 @@ class Loader:
 
     def next_raw(self) -> tuple[Top, ...]:
         """The next batch, one item for each top, images with their arithmetic still to be done."""
-        self._read_ahead()
-        tops = self._ahead[0].result()
-        self._ahead.popleft()
-        self._handed += 1
-        self._read_ahead()
-        return tops
+        return self._batches.take()
 
     def next_batch(self) -> tuple[Floats, ...]:
         """The next batch as float32 arrays, one for each top."""
@@ -67,18 +60,16 @@ class Loader:
 
     def state(self) -> State:
         """Where the source stands after the last batch handed out, whatever was read ahead."""
-        return {**self._source.state(), "batch": self._handed}
+        return self._batches.state()
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Go on exactly where `state` was taken."""
-        self._stop()
-        self._source.restore(state)
-        self._begin()
+        self._batches.restore(state)
+        self._fetched = self._batches.handed
 
     def close(self) -> None:
         """Stop the threads, after the batches they have begun, and let files go."""
-        self._stop()
-        self._source.close()
+        self._batches.close()
 
     def __enter__(self) -> Loader:
         """The loader itself."""
@@ -87,16 +78,6 @@ class Loader:
     def __exit__(self, *exception: object) -> None:
         """Close it."""
         self.close()
-
-    def _begin(self) -> None:
-        self._handed = self._fetched = self._source.state()["batch"]
-        self._ahead: deque[Future[tuple[Top, ...]]] = deque()
-
-    def _read_ahead(self) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._num_workers, thread_name_prefix="netdef-loader")
-        while len(self._ahead) < self._depth:
-            self._ahead.append(self._pool.submit(self._make, self._handed + len(self._ahead)))
 
     def _make(self, number: int) -> tuple[Top, ...]:
         """In a thread: fetch in turn, as sources read fastest in order, then work beside the others."""
@@ -108,8 +89,3 @@ class Loader:
                 self._fetched += 1
                 self._turn.notify_all()
         return work()
-
-    def _stop(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from netdef.data.batch import Top
 from netdef.data.loader import Loader
+from netdef.data.pipeline import Pipeline
 from netdef.data.source import BatchSource, State
 
 Finish = Callable[[Sequence[Top]], list[Tensor]]
@@ -81,9 +81,8 @@ class Ahead:
     """
 
     def __init__(self, source: BatchSource | Loader, transfer: Transfer, depth: int = DEPTH) -> None:
-        self._source, self._transfer, self._depth = source, transfer, depth
-        self._pool: ThreadPoolExecutor | None = None
-        self._begin()
+        self._source, self._transfer = source, transfer
+        self._batches = Pipeline(source, self._send, workers=1, depth=depth, thread_name="netdef-feed")
 
     @property
     def epoch_size(self) -> int:
@@ -92,45 +91,22 @@ class Ahead:
 
     def next(self) -> list[Tensor]:
         """The next batch, one tensor for each top."""
-        self._send_ahead()
-        sent = self._sent[0].result()
-        self._sent.popleft()
-        self._handed += 1
-        self._send_ahead()
-        return self._transfer.receive(sent)
+        return self._transfer.receive(self._batches.take())
 
     def state(self) -> State:
         """Where the source stands after the last batch handed out."""
-        return {**self._source.state(), "batch": self._handed}
+        return self._batches.state()
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Go on exactly where `state` was taken."""
-        self._stop()
-        self._source.restore(state)
-        self._begin()
+        self._batches.restore(state)
 
     def close(self) -> None:
         """Stop the thread, let files go."""
-        self._stop()
-        self._source.close()
+        self._batches.close()
 
-    def _begin(self) -> None:
-        self._handed = self._source.state()["batch"]
-        self._sent: deque[Future[Any]] = deque()
-
-    def _send_ahead(self) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="netdef-feed")
-        while len(self._sent) < self._depth:
-            self._sent.append(self._pool.submit(self._read))
-
-    def _read(self) -> Any:
+    def _send(self, number: int) -> Any:
         return self._transfer.send(self._source.next_raw())
-
-    def _stop(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
 
 
 class Standing:
