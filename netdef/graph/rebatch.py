@@ -50,7 +50,7 @@ class Divisible:
         axes = {blob.id: 0 for node in files for blob in node.tops} | dict(batch.axes)
         if batch.begins:
             axes = dict(batch.axes)
-            refuse(_no_streams(node, blob, batch) for node in files for blob in node.tops if blob.id not in axes)
+            refuse(_no_streams(node, top, batch) for node in files for top in node.tops if not _has(node, top, axes))
         return cls(graph, batch, axes)
 
     def in_rows(self, node: Node) -> bool:
@@ -138,6 +138,11 @@ def _along_rows(node: Node, part: Graph) -> bool:
     before, now = node.bottoms[0].shape, part.blobs[node.bottoms[0].id].shape
     axis = canonical(node.layer.axis, before)
     return before[axis] != now[axis]
+
+
+def _has(node: Node, top: Blob, axes: Mapping[str, int]) -> bool:
+    """Whether a part of the batch can be taken of a file's top: of streams, or of rows, which images always are."""
+    return axes.get(top.id) == 0 or (top.id in axes and isinstance(node.layer, HDF5Data))
 
 
 def _no_streams(node: Node, blob: Blob, batch: Batch) -> Diagnostic:

@@ -88,6 +88,8 @@ class Feed:
         self.sources: dict[str, Source] = {}
         self._flags = {n.bottoms[1].id for n in graph.nodes if n.type in RECURRENT}
         self._unbroken = WeakTensorKeyDictionary()
+        # The code of a user's layer may write over what it reads.
+        self._may_stand = not any(node.type == "Python" for node in graph.nodes)
         self._tops: list[tuple[Callable[[], list[Tensor]], list[str]]] = []
         for node in graph.nodes:
             if isinstance(node.layer, Layer) and node.layer.is_source:
@@ -140,7 +142,8 @@ class Feed:
 
     def _there(self, node: Node, source: BatchSource | Loader, finish: Finish) -> Source:
         """The source whose batches stand on the device, or go to a GPU ahead, unless a program hands them over."""
-        if isinstance(source, BatchSource) and isinstance(node.layer, DummyData) and node.layer.is_constant:
+        constant = isinstance(node.layer, DummyData) and node.layer.is_constant
+        if constant and self._may_stand and isinstance(source, BatchSource):
             return Standing(source, finish)
         if self.device.type == "cuda" and source.readable_ahead:
             return Ahead(source, CopyStream(self.device, finish))

@@ -120,7 +120,7 @@ def _is_of_all(blob: Blob, node: Node, whole: Graph | None) -> bool:
 
 
 def _term(own: Node, whole: Graph | None, blob: str, weight: float) -> Term:
-    if whole is None or _bottoms(own) == _bottoms(whole.layers[own.id]):
+    if whole is None or _shapes(own) == _shapes(whole.layers[own.id]):
         return Term(blob, weight)
     if (counted := _counted(own)) and blob == own.tops[0].id:
         return Term(blob, weight, None, own.bottoms[1].id, *counted)
@@ -141,13 +141,15 @@ def _counted(node: Node) -> tuple[int | None, tuple[float, ...]] | None:
 
 def _normaliser(node: Node) -> Dim:
     """What the layer divides the sum over the batch by, but for a factor; a user's own layer is taken to average."""
+    if not node.bottoms:
+        return 1
     layer, first = node.layer, node.bottoms[0].shape
     if isinstance(layer, Loss):
-        return layer.normaliser(_bottoms(node))
+        return layer.normaliser(tuple(blob.shape for blob in node.bottoms))
     if isinstance(layer, Reduction):
         return first.count(canonical(layer.axis, first)) if layer.operation == "MEAN" else 1
     return first.count() if isinstance(layer, Accuracy | Python) else 1
 
 
-def _bottoms(node: Node) -> tuple[Shape, ...]:
-    return tuple(blob.shape for blob in node.bottoms)
+def _shapes(node: Node) -> tuple[Shape, ...]:
+    return tuple(blob.shape for blob in (*node.bottoms, *node.tops))

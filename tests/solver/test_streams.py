@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from netdef.data.reader import Shard
-from netdef.diagnostics import NetdefError
+from netdef.diagnostics import NetdefError, Source
+from netdef.graph import Options, load
+from netdef.graph.rebatch import Divisible
 from netdef.solver.nets import compile_choice, read_config
 from netdef.solver.part import shared_out
+from netdef.solver.shares import terms
 from netdef.weights import read_run_state, read_solverstate
 from tests.solver import small_run
 from tests.solver.test_distributed import PLAIN, assert_near, traces, train
@@ -158,3 +161,28 @@ def test_what_cannot_be_shared_out(tmp_path: Path, case: str) -> None:
     (found,) = caught.value.diagnostics
     assert found.code == "ND0721"
     assert found.span is not None
+
+
+def test_images_are_rows_whatever_their_sizes() -> None:
+    """5 images of 7 channels begin as 5 steps of 7 streams do, and cannot be cut along their channels."""
+    text = """
+    layer { name: "steps" type: "DummyData" top: "x" top: "cont"
+      dummy_data_param { shape { dim: 5 dim: 7 dim: 2 } shape { dim: 5 dim: 7 } } }
+    layer { name: "images" type: "MemoryData" top: "image" top: "label"
+      memory_data_param { batch_size: 5 channels: 7 height: 4 width: 4 } }
+    layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "y" recurrent_param { num_output: 3 } }
+    """
+    with pytest.raises(NetdefError) as caught:
+        Divisible.of(load(Source("net.prototxt", text), Options(phase="TRAIN")))
+    told = [(found.code, found.message.rpartition(": ")[2][:18]) for found in caught.value.diagnostics]
+    assert told == [("ND0721", '"image" (5x7x4x4) '), ("ND0721", '"label" (5) begins')]
+
+
+def test_a_weighted_blob_of_a_source_is_a_sum_over_its_rows() -> None:
+    text = """
+    layer { name: "data" type: "DummyData" top: "x" loss_weight: 0.5 dummy_data_param { shape { dim: 6 dim: 2 } } }
+    layer { name: "own" type: "Parameter" top: "p" loss_weight: 2 parameter_param { shape { dim: 6 } } }
+    """
+    whole = load(Source("net.prototxt", text), Options(phase="TRAIN"))
+    part = Divisible.of(whole).rebatched(lambda rows: rows // 3)
+    assert [(term.blob, term.weight, term.share) for term in terms(part, whole)] == [("x", 0.5, 1.0), ("p", 2.0, None)]

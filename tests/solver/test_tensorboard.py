@@ -20,20 +20,27 @@ from netdef.solver.tensorboard import TensorBoard, filter_image
 from tests.golden_cases import GOLDEN
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[told.Event]]:
-    """What TensorBoard's reader found, and the events of the run."""
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    shutil.copytree(GOLDEN / "logs/train_test", tmp_path / "run")
-    monkeypatch.chdir(tmp_path / "run")
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[told.Event]:
+    """The events of a run to its end, with TensorBoard's files in `tb` of the folder, which becomes the working one."""
+    shutil.copytree(GOLDEN / "logs/train_test", folder)
+    monkeypatch.chdir(folder)
     events: list[told.Event] = []
     with Solver(read_config("solver.prototxt")[0], observers=[events.append]) as solver:
         board = TensorBoard(solver, Path("tb"), every=2)
         solver.observers.append(board)
         solver.solve()
         board.close()
+        assert solver.iter == solver.config.max_iter
+    return events
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[told.Event]]:
+    """What TensorBoard's reader found, and the events of the run."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = trained(tmp_path / "run", monkeypatch)
     reader = EventAccumulator("tb", size_guidance={"images": 0, "histograms": 0, "scalars": 0})
     reader.Reload()
     return reader, events
@@ -125,15 +132,7 @@ def test_a_full_disk_ends_the_files_and_not_the_run(
         write(self, data)
 
     monkeypatch.setattr(RecordWriter, "write", full)
-    shutil.copytree(GOLDEN / "logs/train_test", tmp_path / "run")
-    monkeypatch.chdir(tmp_path / "run")
-    events: list[told.Event] = []
-    with Solver(read_config("solver.prototxt")[0], observers=[events.append]) as solver:
-        board = TensorBoard(solver, Path("tb"), every=2)
-        solver.observers.append(board)
-        solver.solve()
-        board.close()
-        assert solver.iter == solver.config.max_iter
+    events = trained(tmp_path / "run", monkeypatch)
     warned = [event.diagnostic for event in events if isinstance(event, told.Warned)]
     assert [(w.code, "No space left on device" in w.message) for w in warned] == [("ND0803", True)]
     assert len(calls) == 12
