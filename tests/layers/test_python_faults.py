@@ -18,6 +18,7 @@ from netdef.cli import main
 from netdef.diagnostics import NetdefError, RunError
 from netdef.layers.python import allowing
 from netdef.nn.python_host import PythonHost
+from netdef.solver.feed import Feed
 from netdef.solver.nets import read_config
 from netdef.solver.overfit import overfit
 from netdef.solver.part import build_train
@@ -53,6 +54,10 @@ class Source(caffe.Layer):
 
 class Growing(Source):
     sizes = (8, 9, 10)
+
+class WritesOver(torch.nn.Module):
+    def forward(self, x):
+        return x.mul_(2)
 
 class MoreRows(Source):
     def rows(self):
@@ -187,6 +192,15 @@ def write(kind: str, source: str = "Source") -> None:
     Path("net.prototxt").write_text(NET.replace("MODULE", MODULE).replace("KIND", kind).replace("SOURCE", source))
 
 
+def failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a training says that fails in mid-run."""
+    monkeypatch.setattr(sys, "argv", ["netdef", "train", "solver.prototxt", "--allow-python"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 3
+    return capsys.readouterr().err
+
+
 FAULTS = [
     pytest.param("ReshapeFails", "AssertionError (", None, id="reshape"),
     pytest.param("ForwardFails", "LookupError: nothing of the kind (", "def helper", id="forward"),
@@ -201,11 +215,7 @@ FAULTS = [
 @pytest.mark.parametrize(("kind", "says", "place"), FAULTS)
 def test_training_tells_layer_exception_and_line(monkeypatch, capsys, kind, says, place) -> None:
     write(kind)
-    monkeypatch.setattr(sys, "argv", ["netdef", "train", "solver.prototxt", "--allow-python"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 3
-    told = capsys.readouterr().err
+    told = failing(monkeypatch, capsys)
     assert told.count("error[") == 1
     assert f"error[ND0484]: {MODULE}.{kind}" in told
     assert says in told
@@ -256,11 +266,7 @@ def test_one_tensor_may_come_in_a_tuple() -> None:
 
 def test_sizes_that_change_are_for_pycaffe(monkeypatch, capsys) -> None:
     write("Same", "Growing")
-    monkeypatch.setattr(sys, "argv", ["netdef", "train", "solver.prototxt", "--allow-python"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 3
-    told = capsys.readouterr().err
+    told = failing(monkeypatch, capsys)
     assert f"{MODULE}.Growing gave top 0 the shape 2x1x9x9, and the net was made for 2x1x8x8" in told
     assert "netdef.pycaffe" in told
     with netdef.allow_python():
@@ -274,11 +280,7 @@ def test_sizes_that_change_are_for_pycaffe(monkeypatch, capsys) -> None:
 
 def test_rows_that_do_not_match_are_laid_to_the_layer_that_gave_them(monkeypatch, capsys) -> None:
     write("Same", "MoreRows")
-    monkeypatch.setattr(sys, "argv", ["netdef", "train", "solver.prototxt", "--allow-python"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 3
-    told = capsys.readouterr().err
+    told = failing(monkeypatch, capsys)
     assert f"error[ND0484]: {MODULE}.MoreRows gave 3x1x8x8, and the net was made for 2x1x8x8" in told
 
 
@@ -402,3 +404,22 @@ def test_gradients_are_checked_in_double_precision(monkeypatch, capsys) -> None:
         main()
     assert not end.value.code
     assert json.loads(capsys.readouterr().out)["agrees"] is True
+
+
+OVER = """
+layer {{ name: "data" type: "DummyData" top: "data" dummy_data_param {{ shape {{ dim: 2 dim: 3 }}
+  data_filler {{ type: "constant" value: 1 }} }} }}
+layer {{ name: "mine" type: "Python" bottom: "data" top: "mine"
+  python_param {{ module: "{module}" layer: "WritesOver" }} }}
+"""
+
+
+def test_a_constant_batch_comes_anew_where_a_layer_writes_over_it() -> None:
+    Path("over.prototxt").write_text(OVER.format(module=MODULE))
+    with netdef.allow_python():
+        net = netdef.load_net("over.prototxt", "TRAIN")
+        module = build_module(net, outputs=["mine"])
+    feed = Feed(net, module.meta["inputs"], device=torch.device("cpu"), base_dir=None, seed=1)
+    for _ in range(3):
+        assert module(**feed.next())["mine"].tolist() == [[2.0] * 3] * 2
+    feed.close()
